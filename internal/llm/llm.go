@@ -1,0 +1,27 @@
+// Package llm holds the neutral words for what passes between a client and a model: usage, initiator. It knows no
+// wire format.
+package llm
+
+// Usage counts the tokens of one answer. The buckets are disjoint: Input leaves out what was read from or written to
+// the prompt cache, and Output includes Reasoning. All counts are ≥ 0.
+type Usage struct {
+	Input      int64
+	CacheRead  int64
+	CacheWrite int64
+	Output     int64
+	Reasoning  int64 // part of Output
+
+	// NanoAIU is the price that the upstream itself named for the answer, in 10⁻⁹ AI credits; 0 when it named none.
+	NanoAIU int64
+	// Reported says that the upstream gave figures; without it the other fields are zero, not measured.
+	Reported bool
+}
+
+// Initiator says on whose behalf a request is made: a person's turn, or a step that an agent takes by itself.
+type Initiator string
+
+// The two initiators that upstreams distinguish.
+const (
+	InitiatorUser  Initiator = "user"
+	InitiatorAgent Initiator = "agent"
+)
