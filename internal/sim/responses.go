@@ -1,0 +1,209 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// responsesRequest is the part of a /responses request that matters.
+type responsesRequest struct {
+	Model              string          `json:"model"`
+	Stream             bool            `json:"stream"`
+	Instructions       string          `json:"instructions"`
+	Input              responsesInput  `json:"input"`
+	Tools              []responsesTool `json:"tools"`
+	Store              *bool           `json:"store"`
+	ServiceTier        *string         `json:"service_tier"`
+	PreviousResponseID *string         `json:"previous_response_id"`
+	MaxOutputTokens    *int            `json:"max_output_tokens"`
+	Include            []string        `json:"include"`
+	Reasoning          *struct {
+		Effort  string `json:"effort"`
+		Summary string `json:"summary"`
+	} `json:"reasoning"`
+}
+
+// responsesTool is a tool or, with Tools, a namespace of tools.
+type responsesTool struct {
+	Type        string          `json:"type"`
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Parameters  json.RawMessage `json:"parameters"`
+	Tools       []responsesTool `json:"tools"`
+}
+
+// responsesItem is an input item.
+type responsesItem struct {
+	Type             string          `json:"type"`
+	Role             string          `json:"role"`
+	ID               string          `json:"id"`
+	CallID           string          `json:"call_id"`
+	Name             string          `json:"name"`
+	Content          content         `json:"content"`
+	Output           content         `json:"output"`
+	EncryptedContent *string         `json:"encrypted_content"`
+	Tools            []responsesTool `json:"tools"` // additional_tools
+}
+
+// responsesInput is a list of items; a plain string is one user message.
+type responsesInput []responsesItem
+
+func (in *responsesInput) UnmarshalJSON(b []byte) error {
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '"' {
+		item := responsesItem{Type: "message", Role: "user"}
+		if err := item.Content.UnmarshalJSON(b); err != nil {
+			return err
+		}
+		*in = responsesInput{item}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]responsesItem)(in))
+}
+
+// decodeResponses reads a /responses request.
+func decodeResponses(c *call) (*ask, error) {
+	var r responsesRequest
+	if err := c.decode(&r); err != nil {
+		return nil, err
+	}
+	a := &ask{modelID: r.Model, stream: r.Stream, n: 1}
+	if r.Reasoning != nil {
+		a.reasoning = r.Reasoning.Effort != "none" && !c.st.Responses.NoReasoningOutput
+		a.summary = r.Reasoning.Summary != "" && r.Reasoning.Summary != "none"
+	}
+	a.encrypted = c.st.Responses.EncryptUnasked
+	for _, i := range r.Include {
+		a.encrypted = a.encrypted || i == "reasoning.encrypted_content"
+	}
+	if r.MaxOutputTokens != nil {
+		a.maxTokens = *r.MaxOutputTokens
+	}
+	for i := range r.Input {
+		item := &r.Input[i]
+		a.turns = append(a.turns, item.turn())
+		a.image = a.image || item.Content.image() || item.Output.image()
+		a.tools = appendTools(a.tools, item.Tools)
+	}
+	a.tools = appendTools(a.tools, r.Tools)
+	return a, c.checkResponses(&r)
+}
+
+// turn maps an item onto a message.
+func (i *responsesItem) turn() turn {
+	switch {
+	case strings.HasSuffix(i.Type, "_call_output"):
+		return turn{role: "tool", results: []ToolResult{{ID: i.CallID, Text: strings.Join(i.Output.text(), "\n")}}}
+	case strings.HasSuffix(i.Type, "_call"):
+		return turn{role: "assistant", calls: []ToolCall{{ID: i.CallID, Name: i.Name}}}
+	case i.Type == "reasoning":
+		return turn{role: "assistant"}
+	case i.Role == "developer":
+		return turn{role: "system", text: i.Content.text()}
+	}
+	return turn{role: i.Role, text: i.Content.text()}
+}
+
+// appendTools flattens namespaces.
+func appendTools(dst []Tool, tools []responsesTool) []Tool {
+	for _, t := range tools {
+		if t.Tools != nil {
+			dst = appendTools(dst, t.Tools)
+			continue
+		}
+		dst = append(dst, Tool{Name: t.Name, Type: t.Type, Schema: t.Parameters})
+	}
+	return dst
+}
+
+// unsupported is the refusal of a request member.
+func unsupported(message, param string) error {
+	return refused(400, `{"error":{"message":`+quote(message)+`,"code":"unsupported_value","param":`+quote(param)+`}}`+"\n")
+}
+
+// checkResponses finds what /responses refuses.
+func (c *call) checkResponses(r *responsesRequest) error {
+	k := &c.st.Responses
+	switch {
+	case r.Store != nil && *r.Store && !k.AllowStore:
+		return unsupported("store is not supported", "store")
+	case r.ServiceTier != nil:
+		return unsupported("service_tier is not supported", "service_tier")
+	case r.PreviousResponseID != nil && !k.AllowStore:
+		return refused(400, codeBody("previous_response_not_found", "Previous response with id '"+*r.PreviousResponseID+"' not found."))
+	case len(r.Input) == 0:
+		return refused(400, codeBody("invalid_request_body", "input must not be empty"))
+	case k.RejectFewTokens && r.MaxOutputTokens != nil && *r.MaxOutputTokens < 16:
+		return refused(400, codeBody("invalid_request_body", "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16."))
+	}
+	if len(r.Tools) > maxTools {
+		return refused(400, codeBody("invalid_request_body", "too many tools: "+strconv.Itoa(len(r.Tools))+" exceeds the limit of "+strconv.Itoa(maxTools)))
+	}
+	for i, t := range r.Tools {
+		param := "tools[" + strconv.Itoa(i) + "]"
+		switch {
+		case strings.HasPrefix(t.Type, "web_search") && !k.AllowWebSearch:
+			return unsupported("The use of the web search tool is not supported.", param)
+		case t.Type == "image_generation":
+			return unsupported("The use of the image generation tool is not supported.", param)
+		case t.Type == "custom" && k.RejectCustom:
+			return unsupported("Custom tools are not supported with this model.", param)
+		case t.Type == "namespace" && t.Description == "":
+			return refused(400, codeBody("invalid_request_body", "Invalid '"+param+".description': empty string."))
+		}
+	}
+	for _, item := range r.Input {
+		if item.Type == "reasoning" && item.EncryptedContent != nil && *item.EncryptedContent != "" && !k.NoReplayCheck {
+			if err := c.checkEncrypted(item.ID, *item.EncryptedContent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// encrypt makes the encrypted content of a reasoning item. It is bound to the
+// account and to the id that the item has in the same event.
+func (c *call) encrypt(id string) string {
+	nonce := c.sim.ids.hex(64)
+	return "gAAAAsim" + nonce + "." + c.sim.ids.seal(c.account.name, id, nonce)
+}
+
+// checkEncrypted verifies what encrypt made.
+func (c *call) checkEncrypted(id, encrypted string) error {
+	rest, ok := strings.CutPrefix(encrypted, "gAAAAsim")
+	nonce, mac, _ := strings.Cut(rest, ".")
+	reason := ""
+	switch {
+	case !ok || len(nonce) != 64:
+		reason = "Encrypted content could not be decrypted or parsed."
+	case mac != c.sim.ids.seal(c.account.name, id, nonce):
+		reason = "Encrypted content item_id did not match the target item id."
+	default:
+		return nil
+	}
+	return refused(400, codeBody("invalid_request_body", "The encrypted content "+clip(encrypted, 4)+"... could not be verified. Reason: "+reason))
+}
+
+// responses answers a /responses request.
+func (c *call) responses(a *ask) {
+	out := c.plan(a)
+	r := &responsesWriter{call: c, ask: a, out: out, id: "resp_" + c.sim.ids.hex(48), kinds: map[string]string{}}
+	for _, t := range a.tools {
+		r.kinds[t.Name] = t.Type
+	}
+	if a.stream {
+		r.streamAll()
+		return
+	}
+	items := r.items()
+	for _, item := range items {
+		r.stamp(item, false)
+	}
+	body := r.envelope(r.status(), items)
+	if c.who.TokenBilled {
+		body["copilot_usage"] = json.RawMessage(copilotUsage(nil, a.prompt-out.cached, out.cached, out.output))
+	}
+	c.plain(mustJSON(body))
+}
