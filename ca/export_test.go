@@ -1,0 +1,29 @@
+package ca
+
+import "crypto"
+
+// What the external tests need of the inside.
+
+const (
+	LeafCacheSize = leafCacheSize
+	Marker        = marker
+)
+
+var (
+	CanonicalHost     = canonicalHost
+	ParseCertificates = parseCertificates
+	Within            = within
+)
+
+// SetPlatform replaces the places where a looks for the machine's roots.
+func SetPlatform(a *Authority, files, dirs []string) { a.platform = platform{files: files, dirs: dirs} }
+
+// Signer returns the key that signs leafs, for forging what the constraints must stop.
+func Signer(a *Authority) crypto.Signer { return a.gen.signer }
+
+// IssueCount makes a count its issues of leafs.
+func IssueCount(a *Authority) *CountingIssuer {
+	c := &CountingIssuer{CertificateAuthorityService: a.issuer}
+	a.issuer = c
+	return c
+}
