@@ -1,0 +1,74 @@
+package door
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"detour/internal/clientkey"
+)
+
+type principalKey struct{}
+
+// Principal returns the name of the client key that the request came with, or "".
+func Principal(ctx context.Context) string {
+	name, _ := ctx.Value(principalKey{}).(string)
+	return name
+}
+
+// keyHeaders are where clients of the three vendors put their key.
+func keyHeaders() []string { return []string{"Authorization", "X-Api-Key", "X-Goog-Api-Key"} }
+
+// admitKey looks for a valid key in the headers that may carry one. Every header that holds one of our keys is taken
+// out of the request, so that it goes nowhere else; a client's own credentials for an upstream stay.
+func (d *door) admitKey(r *http.Request) (name string, ok bool) {
+	for _, header := range keyHeaders() {
+		values := r.Header[header]
+		for _, v := range values {
+			key := v
+			if header == "Authorization" {
+				key = bearer(v)
+			}
+			ours := strings.HasPrefix(key, clientkey.Prefix)
+			if d.Verify != nil && key != "" {
+				if n, valid := d.Verify(key); valid {
+					ours = true
+					if !ok {
+						name, ok = n, true
+					}
+				}
+			}
+			if ours {
+				r.Header.Del(header)
+			}
+		}
+	}
+	return name, ok || d.Verify == nil
+}
+
+// bearer returns the token of an Authorization header (RFC 6750, section 2.1), or "".
+func bearer(v string) string {
+	scheme, token, _ := strings.Cut(v, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.Trim(token, " ")
+}
+
+// unauthorized answers 401 in the shape that the client's dialect gives errors.
+func unauthorized(w http.ResponseWriter, r *http.Request) {
+	const message = "a valid detour client key is needed: send it as a bearer token, x-api-key or x-goog-api-key; the owner of this detour can issue one"
+	var body any
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, "/v1/messages") || r.Header.Get("Anthropic-Version") != "":
+		body = map[string]any{"type": "error", "error": map[string]string{"type": "authentication_error", "message": message}}
+	case strings.HasPrefix(path, "/v1beta"):
+		body = map[string]any{"error": map[string]any{"code": http.StatusUnauthorized, "message": message, "status": "UNAUTHENTICATED"}}
+	default:
+		body = map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "param": nil, "code": "invalid_api_key"}}
+	}
+	data, _ := json.Marshal(body) // maps of strings and numbers
+	w.Header().Set("WWW-Authenticate", `Bearer realm="detour"`)
+	write(w, http.StatusUnauthorized, "application/json", append(data, '\n'))
+}
