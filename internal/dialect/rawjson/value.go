@@ -1,0 +1,160 @@
+package rawjson
+
+import (
+	"math"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Text returns the string that raw quotes. It is a part of raw unless that holds escapes. Anything but a string gives
+// nil.
+func Text(raw []byte) []byte {
+	if Of(raw) != String || len(raw) < 2 {
+		return nil
+	}
+	s := raw[1 : len(raw)-1]
+	for _, c := range s {
+		if c == '\\' {
+			return appendUnescaped(make([]byte, 0, len(s)), s)
+		}
+	}
+	return s
+}
+
+// appendUnescaped appends what the inside of a string literal stands for. Half surrogates become U+FFFD.
+func appendUnescaped(dst, s []byte) []byte {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			dst = append(dst, s[i])
+			continue
+		}
+		i++
+		switch s[i] {
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			r := hex4(s[i+1:])
+			i += min(4, len(s)-i-1)
+			if utf16.IsSurrogate(r) {
+				low := rune(-1)
+				if i+2 < len(s) && s[i+1] == '\\' && s[i+2] == 'u' {
+					low = hex4(s[i+3:])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+		default:
+			dst = append(dst, s[i])
+		}
+	}
+	return dst
+}
+
+// hex4 returns the code unit of four hexadecimal digits, or U+FFFD.
+func hex4(s []byte) (r rune) {
+	if len(s) < 4 {
+		return utf8.RuneError
+	}
+	for _, c := range s[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return utf8.RuneError
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// AppendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD; nothing is escaped that need not be,
+// except the line separators that JavaScript does not take in strings.
+func AppendString[S string | []byte](dst []byte, s S) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			switch {
+			case r == '\u2028', r == '\u2029':
+				dst = append(dst, `\u202`...)
+				dst = append(dst, digits[r&0xf])
+			default:
+				dst = utf8.AppendRune(dst, r)
+			}
+			i += n
+			continue
+		}
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c == '\r':
+			dst = append(dst, '\\', 'r')
+		case c == '\t':
+			dst = append(dst, '\\', 't')
+		case c < 0x20 || c == 0x7f:
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
+		default:
+			dst = append(dst, c)
+		}
+		i++
+	}
+	return append(dst, '"')
+}
+
+// Int returns the integer that raw is. ok is false for anything that is not a number; fractions are cut off and what
+// does not fit is brought to the nearest that does.
+func Int(raw []byte) (n int64, ok bool) {
+	if Of(raw) != Number {
+		return 0, false
+	}
+	if len(raw) <= 18 {
+		if n, ok = digitsOnly(raw); ok {
+			return n, true
+		}
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	switch {
+	case err != nil && !math.IsInf(f, 0), math.IsNaN(f):
+		return 0, false
+	case f >= math.MaxInt64:
+		return math.MaxInt64, true
+	case f <= math.MinInt64:
+		return math.MinInt64, true
+	}
+	return int64(f), true
+}
+
+func digitsOnly(raw []byte) (n int64, ok bool) {
+	for i, c := range raw {
+		if i == 0 && c == '-' && len(raw) > 1 {
+			continue
+		}
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if raw[0] == '-' {
+		n = -n
+	}
+	return n, true
+}

@@ -1,0 +1,177 @@
+package dialect
+
+import (
+	"bytes"
+	"errors"
+	"hash/crc32"
+	"strconv"
+
+	"detour/internal/dialect/rawjson"
+	"detour/internal/llm"
+)
+
+// Body is the top level of a request, checked to be one JSON object.
+type Body struct {
+	Model, Stream []byte // raw values; nil when absent
+	raw           []byte
+}
+
+// ReadBody checks that raw is one JSON object and finds what all dialects share. Its error is a *Failure that names
+// the position of the fault.
+func ReadBody(raw []byte) (Body, error) {
+	if err := rawjson.Check(raw); err != nil {
+		fault, _ := errors.AsType[*rawjson.SyntaxError](err)
+		return Body{}, InvalidRequest("", "the request body is not valid JSON: %s", fault)
+	}
+	trimmed := bytes.TrimSpace(raw)
+	if kind := rawjson.Of(trimmed); kind != rawjson.Object {
+		return Body{}, InvalidRequest("", "the request body must be a JSON object, not %s", kind)
+	}
+	b := Body{raw: raw}
+	for it := b.Members(); it.Next(); {
+		switch string(it.Key()) {
+		case "model":
+			b.Model = it.Raw()
+		case "stream":
+			b.Stream = it.Raw()
+		}
+	}
+	return b, nil
+}
+
+// Members walks over the fields of the request.
+func (b Body) Members() rawjson.Iter { return rawjson.Members(b.raw, 0) }
+
+// Peek fills in model and stream, which must be of the right type.
+func (b Body) Peek() (Peek, error) {
+	var p Peek
+	p.Model = string(rawjson.Text(b.Model))
+	switch {
+	case b.Model == nil:
+		return p, InvalidRequest("model", "is required")
+	case rawjson.Of(b.Model) != rawjson.String:
+		return p, InvalidRequest("model", "must be a string, not %s", rawjson.Of(b.Model))
+	case p.Model == "":
+		return p, InvalidRequest("model", "must not be empty")
+	}
+	switch kind := rawjson.Of(b.Stream); kind {
+	case rawjson.None, rawjson.Null:
+	case rawjson.Bool:
+		p.Stream = b.Stream[0] == 't'
+	default:
+		return p, InvalidRequest("stream", "must be a boolean, not %s", kind)
+	}
+	return p, nil
+}
+
+// PeekModel looks into a request of an endpoint without a conversation, such as embeddings: model and stream only.
+func PeekModel(body []byte) (Peek, error) {
+	b, err := ReadBody(body)
+	if err != nil {
+		return Peek{}, err
+	}
+	return b.Peek()
+}
+
+// Index returns the path of an element: messages[3].
+func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// Gist gathers what a Peek says about a conversation while a dialect's package walks over the messages.
+type Gist struct {
+	Vision bool
+
+	initiator llm.Initiator
+	marked    bool // a text says that no person wrote the request
+	begun     bool // the first user message is past
+	first     bool // and it is the one being read
+	system    uint32
+	opening   uint32
+}
+
+// System takes text of the instructions in front of the conversation. Those that come later belong to a turn.
+func (g *Gist) System(text []byte) {
+	if g.begun || bytes.HasPrefix(text, []byte("x-anthropic-billing-header:")) {
+		return // the latter differs between the requests of one conversation
+	}
+	g.system = crc32.Update(g.system, crc32.MakeTable(crc32.Castagnoli), text)
+	g.marked = g.marked || hasAnyPrefix(text, housekeepingSystem())
+}
+
+// Turn begins a message that is not from the system or developer role. by counts if it stays the last one.
+func (g *Gist) Turn(by llm.Initiator, user bool) {
+	g.initiator = by
+	g.first = user && !g.begun
+	g.begun = g.begun || user
+}
+
+// UserText takes text of the user message that began last.
+func (g *Gist) UserText(text []byte) {
+	if g.first {
+		g.opening = crc32.Update(g.opening, crc32.MakeTable(crc32.Castagnoli), text)
+	}
+	g.marked = g.marked || isReminder(text) && bytes.Contains(text, []byte("__SUBAGENT_MARKER__"))
+	if g.initiator == llm.InitiatorUser && hasAnyPrefix(text, housekeepingUser()) {
+		g.initiator = llm.InitiatorAgent
+	}
+}
+
+// Mark says that no person wrote the request, whatever its last message is.
+func (g *Gist) Mark() { g.marked = true }
+
+// Into completes p.
+func (g *Gist) Into(p *Peek) {
+	p.Vision = g.Vision
+	p.Opening = uint64(g.system)<<32 | uint64(g.opening)
+	switch {
+	case g.marked:
+		p.Initiator = llm.InitiatorAgent
+	case g.initiator == "":
+		p.Initiator = llm.InitiatorUser
+	default:
+		p.Initiator = g.initiator
+	}
+}
+
+// IsReminder reports whether text is nothing but what a client itself puts beside a person's words.
+func IsReminder(text []byte) bool {
+	text = bytes.TrimSpace(text)
+	return isReminder(text) && bytes.HasSuffix(text, []byte("</system-reminder>"))
+}
+
+func isReminder(text []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(text), []byte("<system-reminder>"))
+}
+
+func hasAnyPrefix(text []byte, prefixes []string) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	for _, p := range prefixes {
+		if len(text) >= len(p) && string(text[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
+}
+
+// housekeepingSystem returns how the instructions of requests begin that a client makes by itself: titles, topics,
+// summaries. A person never sees or writes them.
+func housekeepingSystem() []string {
+	return []string{
+		"You are a title generator", // opencode
+		"You are a helpful AI assistant tasked with summarizing conversations",   // Claude Code
+		"Analyze if this message indicates a new conversation topic",             // Claude Code
+		"Summarize this coding conversation in under",                            // Claude Code
+		"Generate a concise, sentence-case title",                                // Claude Code
+		"You are a helpful assistant that generates titles for the conversation", // several
+	}
+}
+
+// housekeepingUser returns how the last message of such requests begins when a client appends it to a conversation.
+func housekeepingUser() []string {
+	return []string{
+		"Your task is to create a detailed summary of",                    // Claude Code
+		"CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.",        // Claude Code
+		"You are performing a CONTEXT CHECKPOINT COMPACTION",              // Codex
+		"Generate a title for this conversation",                          // opencode
+		"Provide a detailed prompt for continuing our conversation above", // opencode
+	}
+}

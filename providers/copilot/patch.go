@@ -1,0 +1,114 @@
+package copilot
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tidwall/gjson"
+)
+
+// patch collects replacements within one JSON document and applies them in a single pass, so that every byte which no
+// edit concerns stays as it is. Its values come from walking doc; offsets are those of the document.
+type patch struct {
+	doc  gjson.Result
+	cuts []cut
+}
+
+// cut replaces src[lo:hi].
+type cut struct {
+	lo, hi int
+	put    string
+}
+
+// newPatch parses body. ok is false if it is no JSON object; there is then nothing to edit.
+func newPatch(body []byte) (p *patch, ok bool) {
+	if !gjson.ValidBytes(body) {
+		return nil, false
+	}
+	doc := gjson.ParseBytes(body)
+	return &patch{doc: doc}, doc.IsObject()
+}
+
+// replace puts raw JSON in the place of v.
+func (p *patch) replace(v gjson.Result, raw string) {
+	p.cuts = append(p.cuts, cut{v.Index, v.Index + len(v.Raw), raw})
+}
+
+// object removes the members of o that drop picks and puts add, raw members separated by commas, before the rest.
+// drop may record edits within a member that it keeps.
+func (p *patch) object(o gjson.Result, add string, drop func(name string, v gjson.Result) bool) {
+	kept := p.elements(o, drop)
+	if add == "" {
+		return
+	}
+	if kept > 0 {
+		add += ","
+	}
+	at := o.Index + 1
+	p.cuts = append(p.cuts, cut{at, at, add})
+}
+
+// array removes the elements of a that drop picks. drop may record edits within an element that it keeps.
+func (p *patch) array(a gjson.Result, drop func(v gjson.Result) bool) {
+	p.elements(a, func(_ string, v gjson.Result) bool { return drop(v) })
+}
+
+// elements removes members or elements together with the commas that they no longer need, and counts the others.
+func (p *patch) elements(container gjson.Result, drop func(name string, v gjson.Result) bool) (kept int) {
+	end := 0      // where the last element that stays ended
+	pending := -1 // where a run of dropped elements begins that no kept element precedes
+	container.ForEach(func(key, v gjson.Result) bool {
+		lo, hi := v.Index, v.Index+len(v.Raw)
+		if key.Type == gjson.String {
+			lo = key.Index
+		}
+		gone := drop(key.String(), v)
+		switch {
+		case gone && kept > 0:
+			p.cuts = append(p.cuts, cut{end, hi, ""})
+			end = hi
+		case gone && pending < 0:
+			pending, end = lo, hi
+		case gone:
+			end = hi
+		default:
+			if pending >= 0 && kept == 0 {
+				p.cuts = append(p.cuts, cut{pending, lo, ""})
+			}
+			kept++
+			end = hi
+		}
+		return true
+	})
+	if kept == 0 && pending >= 0 {
+		p.cuts = append(p.cuts, cut{pending, end, ""})
+	}
+	return kept
+}
+
+// apply returns body with the edits, or body itself when there are none. Edits within a removed part are dropped.
+func (p *patch) apply(body []byte) []byte {
+	if len(p.cuts) == 0 {
+		return body
+	}
+	slices.SortStableFunc(p.cuts, func(a, b cut) int {
+		if a.lo == b.lo && (a.hi == a.lo) != (b.hi == b.lo) { // an insertion stays when what follows it goes
+			return cmp.Compare(a.hi, b.hi)
+		}
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.hi, a.hi))
+	})
+	size := len(body)
+	for _, c := range p.cuts {
+		size += len(c.put)
+	}
+	out, at := make([]byte, 0, size), 0
+	for _, c := range p.cuts {
+		if c.lo < at {
+			continue
+		}
+		out = append(out, body[at:c.lo]...)
+		out = append(out, c.put...)
+		at = c.hi
+	}
+	return append(out, body[at:]...)
+}
