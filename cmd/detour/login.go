@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/spf13/cobra"
+
+	"detour/internal/config"
+	"detour/providers"
+	"detour/providers/copilot"
+)
+
+// loginFlags are those of login.
+type loginFlags struct {
+	provider, id, domain, accountType, clientID string
+	noProxy, json                               bool
+}
+
+func newLogin(h *host) *cobra.Command {
+	var f loginFlags
+	c := &cobra.Command{
+		Use:   "login",
+		Short: "Sign in to GitHub Copilot",
+		Long: `Login signs in to GitHub by the device flow: it shows a code and an address, and
+waits until you have entered the one at the other. It then checks that GitHub
+gives the account a Copilot token, says what plan it is on, and saves the
+sign-in to accounts.toml, which only you can read.
+
+Signing in again under the id of a saved account replaces its credential and
+keeps its other settings. Without --id the id is the GitHub login name.
+
+Exit codes: 0 signed in and checked; 1 signed in and saved, but GitHub gives no
+Copilot token, or the network failed; 2 wrong usage; 4 not signed in: declined,
+expired, or refused; 130 interrupted, nothing saved.`,
+		Example: `  detour login
+  detour login --id work --account-type business
+  detour login --enterprise-domain acme.ghe.com`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runLogin(c.Context(), h, f) },
+	}
+	c.Flags().StringVar(&f.provider, "provider", copilot.Name, "provider to sign in to")
+	c.Flags().StringVar(&f.id, "id", "", "name for the account (default: the login name)")
+	c.Flags().StringVar(&f.domain, "enterprise-domain", "", "domain of a data-residency enterprise, such as acme.ghe.com")
+	c.Flags().StringVar(&f.accountType, "account-type", "", "individual, business or enterprise (default: as GitHub says)")
+	c.Flags().StringVar(&f.clientID, "client-id", "", "OAuth client id to sign in as (default: the Copilot editor plugins')")
+	c.Flags().BoolVar(&f.noProxy, "no-proxy", false, "dial directly, whatever [proxy] says")
+	jsonFlag(c, &f.json)
+	return c
+}
+
+func runLogin(ctx context.Context, h *host, f loginFlags) error {
+	e, err := newEnroller(h, f.provider, f.noProxy)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	known, err := e.named(f.id)
+	if err != nil {
+		return err
+	}
+	given := map[string]string{"enterprise_domain": f.domain, "account_type": f.accountType, "client_id": f.clientID}
+	account := known
+	account.Settings = overlay(known.Settings, given)
+	delete(account.Settings, "auth") // what this sign-in gives can be exchanged
+	if err := e.validate(account); err != nil {
+		return err
+	}
+	credential, err := e.upstream.Copilot.Login(ctx, copilot.LoginOptions{
+		Domain:   account.Settings["enterprise_domain"],
+		ClientID: account.Settings["client_id"],
+		Scope:    account.Settings["scope"],
+		Prompt:   func(d copilot.DeviceCode) { prompt(h, d) },
+	})
+	if err != nil {
+		return loginError(err)
+	}
+	if credential.User.Login != "" {
+		fmt.Fprintf(h.err, "signed in as %s\n", tidy(credential.User.Login))
+	} else {
+		fmt.Fprintln(h.err, "signed in")
+	}
+	if f.id == "" {
+		if account.ID, known, err = e.derive(credential.User.Login, credential.Domain); err != nil {
+			return err
+		}
+		settings := overlay(known.Settings, given)
+		delete(settings, "auth")
+		id := account.ID
+		account, account.ID, account.Settings = known, id, settings
+	}
+	if credential.Domain != "" {
+		account.Settings = overlay(account.Settings, map[string]string{"enterprise_domain": credential.Domain})
+	}
+	account.GitHubToken = credential.Token
+	return e.finish(ctx, enrolment{
+		account: account, login: credential.User.Login, host: cmp.Or(credential.Domain, "github.com"), verify: true, json: f.json,
+	})
+}
+
+// prompt shows the code before the first poll.
+func prompt(h *host, d copilot.DeviceCode) {
+	fmt.Fprintf(h.err, "Your one-time code: %s\nEnter it at:        %s\n", d.UserCode, d.VerificationURI)
+	fmt.Fprintf(h.err, "Waiting for you; the code is good for %s. Ctrl-C stops.\n", span(d.Expires))
+}
+
+// loginError adds the way out of a sign-in that came to nothing.
+func loginError(err error) error {
+	e, ok := errors.AsType[*copilot.LoginError](err)
+	if !ok {
+		if needsLogin(err) {
+			return &exitError{code: exitNotSignedIn, err: err}
+		}
+		return err
+	}
+	hint := "nothing was saved; check --client-id and --enterprise-domain if you gave them"
+	switch e.Code {
+	case "access_denied":
+		hint = "nothing was saved; run `detour login` again if that was a slip"
+	case "expired_token":
+		hint = "nothing was saved; run `detour login` again for a new code"
+	}
+	return &exitError{code: exitNotSignedIn, err: err, hint: hint}
+}
+
+// overlay returns base with what is not empty in top.
+func overlay(base, top map[string]string) map[string]string {
+	out := make(map[string]string, len(base)+len(top))
+	maps.Copy(out, base)
+	for k, v := range top {
+		if v != "" {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// validate refuses settings that the provider does not take, before anybody is asked to do anything.
+func (e *enroller) validate(a config.Account) error {
+	_, err := e.upstream.Copilot.Open(providers.AccountConfig{ID: cmp.Or(a.ID, "new"), Provider: copilot.Name, BaseURL: a.BaseURL, Settings: a.Settings})
+	if err != nil {
+		return usageError("%w", err)
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"detour/ca"
+	"detour/internal/config"
+	"detour/mitm"
+	"detour/router"
+)
+
+// builtinHosts are the names that the CA may sign for, beside those that the owner adds: every LLM API host that the
+// proxy serves or is meant to serve, so that trust given once lasts.
+func builtinHosts() []string {
+	return []string{
+		"api.anthropic.com", "api.business.githubcopilot.com", "api.deepseek.com", "api.enterprise.githubcopilot.com",
+		"api.githubcopilot.com", "api.individual.githubcopilot.com", "api.openai.com", "api.z.ai", "chatgpt.com", SelfHost,
+		"generativelanguage.googleapis.com", "open.bigmodel.cn", "opencode.ai", "openrouter.ai",
+	}
+}
+
+// OpenCA loads the CA that the configuration names, and makes one when there is none.
+func OpenCA(cfg *config.Config, paths config.Paths) (*ca.Authority, error) {
+	return ca.Open(CAOptions(cfg, paths))
+}
+
+// CAOptions say where the CA is and which names it may sign for.
+func CAOptions(cfg *config.Config, paths config.Paths) ca.Options {
+	o := ca.Options{Dir: cfg.ProxyMode.CADir, Hosts: slices.Concat(builtinHosts(), cfg.ProxyMode.InterceptHosts)}
+	if o.Dir == "" {
+		o.Dir = paths.CADir
+	}
+	if c := cfg.ProxyMode.CA; c.Cert != "" {
+		o.Imported = &ca.Imported{Cert: c.Cert, Key: c.Key, Chain: c.Chain}
+	}
+	return o
+}
+
+// ProxyURL is what clients on this machine set as their proxy. With local authentication it carries the
+// installation's secret.
+func ProxyURL(cfg *config.Config, install *config.Install, port int) *url.URL {
+	host := cfg.ProxyMode.Host
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))}
+	if cfg.ProxyMode.TLSCert != "" {
+		u.Scheme = "https"
+	}
+	if cfg.ProxyMode.LocalAuth || cfg.Server.NeedsKeys(cfg.ProxyMode.Host) {
+		u.User = url.UserPassword("detour", install.ProxySecret.Reveal())
+	}
+	return u
+}
+
+// Health is the answer to GET /health. It holds no secret.
+type Health struct {
+	Status   string                 `json:"status"`
+	Version  string                 `json:"version"`
+	Uptime   int64                  `json:"uptime_seconds"`
+	Accounts []router.AccountStatus `json:"accounts"`
+	Proxy    *mitm.Stats            `json:"proxy,omitempty"`
+	CA       string                 `json:"ca_sha256,omitempty"`
+}
+
+// Health tells how detour fares.
+func (a *App) Health() Health {
+	h := Health{Status: "ok", Version: a.opts.Version, Uptime: int64(time.Since(a.started).Seconds()), Accounts: a.router.Accounts()}
+	if len(h.Accounts) == 0 {
+		h.Status = "no accounts"
+	}
+	if a.proxy != nil {
+		s := a.proxy.Stats()
+		h.Proxy, h.CA = &s, a.caInfo.SHA256
+	}
+	return h
+}
+
+// APIAddr is the address of the API door, "" when it is not open.
+func (a *App) APIAddr() string { return addrOf(a.apiListener) }
+
+// ProxyAddr is the address of the proxy door, "" when it is not open.
+func (a *App) ProxyAddr() string { return addrOf(a.proxyListener) }
+
+// CA is the proxy door's authority, nil when that door is not open.
+func (a *App) CA() *ca.Authority { return a.ca }
+
+// CAInfo describes the authority as it was when the proxy door opened.
+func (a *App) CAInfo() ca.Info { return a.caInfo }
+
+// Upstream is how this detour reaches its providers.
+func (a *App) Upstream() *Upstream { return a.upstream }
+
+// NeedsKeys tells whether clients must present a client key.
+func (a *App) NeedsKeys() bool { return a.needsKeys() }
+
+// self lists our own listeners.
+func (a *App) self() []string {
+	var out []string
+	for _, l := range []net.Listener{a.apiListener, a.proxyListener} {
+		if l != nil {
+			out = append(out, l.Addr().String())
+		}
+	}
+	return out
+}
+
+// isLocal recognises our own listeners by any name that leads to this machine.
+func (a *App) isLocal(host string, port int) bool {
+	for _, l := range []net.Listener{a.apiListener, a.proxyListener} {
+		if l == nil || portOf(l) != port {
+			continue
+		}
+		bound := net.ParseIP(hostOf(l))
+		ip := net.ParseIP(host)
+		switch {
+		case host == hostOf(l):
+			return true
+		case bound == nil || !bound.IsUnspecified() && !bound.IsLoopback():
+			continue
+		case host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()):
+			return true
+		case bound.IsUnspecified() && ip != nil && ownAddress(ip):
+			return true
+		}
+	}
+	return false
+}
+
+func ownAddress(ip net.IP) bool {
+	addrs, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(ip)
+	})
+}
+
+// allowPort limits CONNECT: any port when only this machine can ask, else those of the web unless configured.
+func (a *App) allowPort() func(int) bool {
+	allowed := a.opts.Config.ProxyMode.AllowedPorts
+	if len(allowed) == 0 {
+		if !a.remote(a.proxyListener) {
+			return nil
+		}
+		allowed = []int{80, 443}
+	}
+	return func(p int) bool { return slices.Contains(allowed, p) }
+}
+
+func (a *App) remote(l net.Listener) bool { return l != nil && !config.IsLoopback(hostOf(l)) }
+
+func hostOf(l net.Listener) string {
+	if l == nil {
+		return "127.0.0.1"
+	}
+	host, _, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+func portOf(l net.Listener) int {
+	if l == nil {
+		return 0
+	}
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func addrOf(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+func closed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func protocols(h2 bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(h2)
+	return p
+}
+
+// apiProtocols lets local clients speak HTTP/2 without TLS if they know to.
+func apiProtocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+func modes(in map[string]string) map[string]router.Mode {
+	out := make(map[string]router.Mode, len(in))
+	for k, v := range in {
+		out[k] = router.Mode(v)
+	}
+	return out
+}
+
+// doorURL is a door's address for a client that knows this machine as host, "" when the door is not open.
+func doorURL(cert, host string, l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	scheme := "http"
+	if cert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(portOf(l)))
+}
+
+// String names the doors, for logs.
+func (a *App) String() string { return fmt.Sprintf("api %s proxy %s", a.APIAddr(), a.ProxyAddr()) }
+
+// InterceptedHosts lists the hosts that the proxy decrypts by configuration.
+func InterceptedHosts(cfg *config.Config) []string {
+	hosts := slices.Concat(router.InterceptHosts(), cfg.ProxyMode.InterceptHosts)
+	return slices.DeleteFunc(hosts, func(h string) bool { return slices.Contains(cfg.ProxyMode.PassthroughHosts, h) })
+}

@@ -1,0 +1,31 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// cleanups undo what New and Start did, the last first.
+type cleanups struct{ list []cleanup }
+
+type cleanup struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (c *cleanups) add(name string, run func(context.Context) error) {
+	c.list = append(c.list, cleanup{name, run})
+}
+
+// run undoes everything, even if some of it goes wrong or ctx has ended.
+func (c *cleanups) run(ctx context.Context) error {
+	var errs []error
+	for i := len(c.list) - 1; i >= 0; i-- {
+		if err := c.list[i].run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", c.list[i].name, err))
+		}
+	}
+	c.list = nil
+	return errors.Join(errs...)
+}

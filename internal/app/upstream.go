@@ -1,0 +1,175 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"detour/internal/config"
+	"detour/internal/dial"
+	"detour/internal/secret"
+	"detour/providers"
+	"detour/providers/all"
+	"detour/providers/copilot"
+)
+
+// Upstream is how detour itself reaches the providers: the way out, the providers and the accounts. Commands that
+// serve nothing use it alone.
+type Upstream struct {
+	Transport http.RoundTripper // with the stall watchdog
+	Providers providers.Registry
+	Copilot   *copilot.Provider
+	Accounts  []*providers.Account
+	// Notes are for the owner: which accounts are used and why, which are not.
+	Notes []string
+
+	base *http.Transport
+}
+
+// Environment variables that name an account's credential, the first that is set wins over saved accounts.
+var tokenVariables = [...]string{"COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"}
+
+// NewUpstream opens the providers and the configured accounts. It does no network I/O.
+func NewUpstream(o Options, self []string) (*Upstream, error) {
+	cfg := o.Config
+	d, err := dial.New(dial.Options{
+		Proxy: cfg.Proxy.URL.Reveal(), System: cfg.Proxy.System, NoProxy: cfg.Proxy.NoProxy, Self: self,
+		RootCAs: o.Env("DETOUR_UPSTREAM_CA"), Env: o.Env,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the way out: %w", err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	u := &Upstream{base: d.Transport(protocols)}
+	u.Transport = &providers.Watchdog{Base: u.base, Stall: cmp.Or(cfg.Limits.StallTimeout, 15*time.Minute)}
+
+	install, err := config.LoadInstall(o.Paths.Install)
+	if err != nil {
+		return nil, err
+	}
+	u.Copilot = copilot.New(copilot.Options{
+		Transport: u.Transport,
+		URLs: copilot.URLs{
+			GitHub:     o.Env("DETOUR_GITHUB_URL"),
+			GitHubAPI:  o.Env("DETOUR_GITHUB_API_URL"),
+			CopilotAPI: o.Env("DETOUR_COPILOT_API_URL"),
+		},
+		Install: copilot.Identity{DeviceID: install.DeviceID, MachineID: install.MachineID},
+		Logger:  o.Logger,
+		Version: o.Version,
+	})
+	u.Providers = all.Registry(u.Copilot)
+	if err := u.open(o); err != nil {
+		u.Close()
+		return nil, err
+	}
+	return u, nil
+}
+
+// open opens the accounts: those of config.toml and accounts.toml, or in place of their Copilot accounts the one that
+// the environment names.
+func (u *Upstream) open(o Options) error {
+	saved, err := config.LoadAccounts(o.Paths.Accounts)
+	if err != nil {
+		return err
+	}
+	list := slices.Concat(o.Config.Accounts, saved)
+	if env, ok := u.fromEnvironment(o.Env); ok {
+		n := len(list)
+		list = slices.DeleteFunc(list, func(a config.Account) bool { return a.Provider == u.Copilot.Name() })
+		if n > len(list) {
+			u.Notes = append(u.Notes, fmt.Sprintf("%s is set and takes the place of %d saved account(s)", env.Source, n-len(list)))
+		}
+		list = slices.Insert(list, 0, env)
+	}
+	seen := map[string]string{}
+	for _, a := range list {
+		if other, dup := seen[a.ID]; dup {
+			return fmt.Errorf("open accounts: the id %q is used in %s and in %s; rename one", a.ID, other, a.Source)
+		}
+		seen[a.ID] = a.Source
+		p, err := u.Providers.Lookup(a.Provider)
+		if err != nil {
+			return fmt.Errorf("open account %s: %w", a.ID, err)
+		}
+		ac, err := p.Open(accountConfig(a))
+		if err != nil {
+			return fmt.Errorf("open account %s (%s): %w", a.ID, a.Source, err)
+		}
+		u.Accounts = append(u.Accounts, ac)
+	}
+	return nil
+}
+
+// fromEnvironment returns the account that the environment names. A classic personal access token can never be
+// exchanged, so it is passed over with a note: it is most likely there for other tools.
+func (u *Upstream) fromEnvironment(env func(string) string) (config.Account, bool) {
+	for _, name := range tokenVariables {
+		v := strings.TrimSpace(env(name))
+		if v == "" {
+			continue
+		}
+		if strings.HasPrefix(v, "ghp_") && name != tokenVariables[0] {
+			u.Notes = append(u.Notes, name+" holds a personal access token, which Copilot does not accept; it is not used")
+			continue
+		}
+		return config.Account{ID: "env", Provider: u.Copilot.Name(), GitHubToken: secret.New(v), Source: name}, true
+	}
+	return config.Account{}, false
+}
+
+func accountConfig(a config.Account) providers.AccountConfig {
+	tier := providers.Tier(a.Tier)
+	if a.Disabled {
+		tier = providers.Disabled
+	}
+	token := a.GitHubToken
+	for _, t := range []secret.String{a.RefreshToken, a.APIKey, a.AccessToken} {
+		if token.IsZero() {
+			token = t
+		}
+	}
+	return providers.AccountConfig{
+		ID: a.ID, Provider: a.Provider, Secret: token, BaseURL: a.BaseURL, Settings: a.Settings, Tier: tier, Source: a.Source,
+	}
+}
+
+// Account returns the account named id, or the only one when id is "".
+func (u *Upstream) Account(id string) (*providers.Account, error) {
+	var names []string
+	for _, a := range u.Accounts {
+		if a.ID() == id {
+			return a, nil
+		}
+		names = append(names, a.ID())
+	}
+	switch {
+	case len(names) == 0:
+		return nil, ErrNoAccounts
+	case id == "" && len(names) == 1:
+		return u.Accounts[0], nil
+	case id == "":
+		return nil, fmt.Errorf("choose an account with --account: %s", strings.Join(names, ", "))
+	}
+	return nil, providers.UnknownName("account", id, names)
+}
+
+// ErrNoAccounts says that nobody has signed in yet.
+var ErrNoAccounts = errors.New("there is no account yet")
+
+// Close lets go of idle connections.
+func (u *Upstream) Close() { u.base.CloseIdleConnections() }
+
+// LogNotes writes the notes.
+func (u *Upstream) LogNotes(l *slog.Logger) {
+	for _, n := range u.Notes {
+		l.Info("account note", "note", n)
+	}
+}

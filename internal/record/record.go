@@ -1,0 +1,92 @@
+// Package record holds the exchange record: one row for each client request with all its attempts. Usage, logs and
+// dashboard are made from it. It never holds a prompt, an answer or a credential.
+package record
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"detour/internal/llm"
+)
+
+// Exchange is one client request with all its attempts.
+type Exchange struct {
+	ID       string
+	Start    time.Time
+	Door     string // "api" or "proxy"
+	Client   string // name of the client key, or ""
+	Host     string // original host on the proxy door, or ""
+	Method   string
+	Path     string
+	Endpoint string // recognised operation, "" when relayed
+	Mode     string // route mode
+	Proto    string // the client's HTTP version
+
+	RequestedModel string
+	Model          string // the name that went upstream
+	Provider       string
+	Account        string
+	Initiator      llm.Initiator
+	Stream         bool
+	Attempts       []Attempt
+
+	Status    int
+	Error     string // kind of the final error, "" for success
+	FirstByte time.Duration
+	Total     time.Duration
+	Usage     llm.Usage
+}
+
+// Attempt is one try at one account.
+type Attempt struct {
+	Account string
+	Status  int
+	Error   string // kind, "" for success
+	Took    time.Duration
+}
+
+// Log writes the canonical line of the exchange. Requests that a client gave up are not errors.
+func Log(ctx context.Context, l *slog.Logger, e *Exchange) {
+	level := slog.LevelInfo
+	switch {
+	case e.Error == "canceled":
+	case e.Status >= 500:
+		level = slog.LevelError
+	case e.Error != "":
+		level = slog.LevelWarn
+	}
+	if !l.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 24)
+	attrs = append(attrs,
+		slog.String("id", e.ID), slog.String("door", e.Door), slog.String("method", e.Method),
+		slog.String("path", e.Path), slog.Int("status", e.Status))
+	attrs = appendString(attrs, "host", e.Host)
+	attrs = appendString(attrs, "client", e.Client)
+	attrs = appendString(attrs, "endpoint", e.Endpoint)
+	attrs = appendString(attrs, "mode", e.Mode)
+	attrs = appendString(attrs, "requested_model", e.RequestedModel)
+	attrs = appendString(attrs, "model", e.Model)
+	attrs = appendString(attrs, "account", e.Account)
+	attrs = appendString(attrs, "initiator", string(e.Initiator))
+	attrs = appendString(attrs, "error", e.Error)
+	if n := len(e.Attempts); n > 1 {
+		attrs = append(attrs, slog.Int("attempts", n))
+	}
+	attrs = append(attrs, slog.Bool("stream", e.Stream),
+		slog.Int64("first_byte_ms", e.FirstByte.Milliseconds()), slog.Int64("total_ms", e.Total.Milliseconds()))
+	if u := e.Usage; u.Reported {
+		attrs = append(attrs, slog.Int64("tokens_in", u.Input), slog.Int64("tokens_cache_read", u.CacheRead),
+			slog.Int64("tokens_cache_write", u.CacheWrite), slog.Int64("tokens_out", u.Output))
+	}
+	l.LogAttrs(ctx, level, "exchange", attrs...)
+}
+
+func appendString(attrs []slog.Attr, key, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(key, value))
+}

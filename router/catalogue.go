@@ -1,0 +1,234 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"detour/internal/dialect"
+	"detour/providers"
+)
+
+const (
+	catalogueTTL     = 10 * time.Minute // upstreams ask not to be asked more often
+	catalogueRetry   = 15 * time.Second // after a fetch that told nothing
+	catalogueTimeout = 20 * time.Second
+)
+
+// catalogue is one immutable picture of which account has which model.
+type catalogue struct {
+	entries     []*entry // sorted as the upstreams listed them, first account first
+	byID        map[string]*entry
+	byCanonical map[string][]string
+	providers   map[string]bool
+	body        []byte // answer to GET /v1/models
+}
+
+// entry is one model with the accounts that have it.
+type entry struct {
+	model    providers.Model
+	provider string
+	accounts []string // sorted as configured; an account whose plan disables the model is not in it
+	native   []dialect.Endpoint
+}
+
+func (c *catalogue) empty() bool { return len(c.entries) == 0 }
+
+func (c *catalogue) hasProvider(p string) bool { return c.providers[p] }
+
+func (c *catalogue) find(id string) (*entry, bool) {
+	e, ok := c.byID[id]
+	return e, ok
+}
+
+// listing is what one account answered last.
+type listing struct {
+	models  []providers.Model
+	fetched time.Time // of the last success
+	tried   time.Time
+}
+
+// catalogues keeps the merged catalogue fresh: asked for at most every ten minutes, one fetch at a time, and a
+// picture that could not be renewed goes on serving.
+type catalogues struct {
+	providers providers.Registry
+	accounts  []*providers.Account
+	log       *slog.Logger
+	now       func() time.Time
+
+	mu       sync.Mutex // guards what follows; never held over I/O
+	listings map[string]listing
+	current  *catalogue
+	flight   chan struct{} // closed when the fetch under way ends; nil when there is none
+}
+
+func newCatalogues(reg providers.Registry, accounts []*providers.Account, log *slog.Logger, now func() time.Time) *catalogues {
+	c := &catalogues{providers: reg, accounts: accounts, log: log, now: now, listings: map[string]listing{}}
+	c.current = c.merge()
+	return c
+}
+
+// get returns the catalogue, fetching what is due. While an old picture exists nobody waits for a new one.
+func (c *catalogues) get(ctx context.Context) *catalogue {
+	c.mu.Lock()
+	cur, done := c.current, c.flight
+	if done == nil && c.due() {
+		done = make(chan struct{})
+		c.flight = done
+		go c.fetch(context.WithoutCancel(ctx), done) // owned by c; ends within catalogueTimeout; joined through done
+	}
+	c.mu.Unlock()
+	if !cur.empty() || done == nil {
+		return cur
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
+}
+
+// wait joins a fetch that is under way.
+func (c *catalogues) wait() {
+	c.mu.Lock()
+	done := c.flight
+	c.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
+// due tells whether any account's listing wants renewing. The caller holds mu.
+func (c *catalogues) due() bool {
+	now := c.now()
+	return slices.ContainsFunc(c.accounts, func(a *providers.Account) bool { return c.accountDue(a, now) })
+}
+
+func (c *catalogues) accountDue(a *providers.Account, now time.Time) bool {
+	if a.Config().Tier == providers.Disabled {
+		return false
+	}
+	l := c.listings[a.ID()]
+	fresh := now.Sub(l.fetched) < catalogueTTL && !l.fetched.After(now)
+	justTried := now.Sub(l.tried) < catalogueRetry && !l.tried.After(now)
+	return !fresh && !justTried
+}
+
+func (c *catalogues) fetch(ctx context.Context, done chan struct{}) {
+	defer close(done)
+	ctx, cancel := context.WithTimeout(ctx, catalogueTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, a := range c.accounts {
+		c.mu.Lock()
+		due := c.accountDue(a, c.now())
+		c.mu.Unlock()
+		p, ok := c.providers[a.Provider()]
+		lister, can := p.(providers.ModelLister)
+		if !due || !ok || !can {
+			continue
+		}
+		wg.Go(func() {
+			models, err := lister.Models(ctx, a)
+			c.mu.Lock()
+			l := c.listings[a.ID()]
+			l.tried = c.now()
+			if err == nil {
+				l.models, l.fetched = models, l.tried
+			}
+			c.listings[a.ID()] = l
+			c.mu.Unlock()
+			if err != nil && !errors.Is(err, context.Canceled) {
+				c.log.Warn("list models", "account", a.ID(), "err", err)
+			}
+		})
+	}
+	wg.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current = c.merge()
+	c.flight = nil
+}
+
+// merge builds the picture from the listings. The caller holds mu, or nobody else knows c yet.
+func (c *catalogues) merge() *catalogue {
+	out := &catalogue{byID: map[string]*entry{}, byCanonical: map[string][]string{}, providers: map[string]bool{}}
+	for _, a := range c.accounts {
+		if a.Config().Tier == providers.Disabled {
+			continue
+		}
+		out.providers[a.Provider()] = true
+		p := c.providers[a.Provider()]
+		for _, m := range c.listings[a.ID()].models {
+			e := out.byID[m.ID]
+			if e == nil {
+				e = &entry{model: m, provider: a.Provider()}
+				out.byID[m.ID] = e
+				out.entries = append(out.entries, e)
+				key := canonical(m.ID)
+				out.byCanonical[key] = append(out.byCanonical[key], m.ID)
+			}
+			if e.provider != a.Provider() {
+				continue // the first provider that lists an id owns the bare name
+			}
+			if !m.Disabled {
+				if e.model.Disabled {
+					e.model = m
+				}
+				e.accounts = append(e.accounts, a.ID())
+				e.native = p.Dialects(e.model)
+			}
+		}
+	}
+	for _, ids := range out.byCanonical {
+		sortByPreference(ids, out.byID)
+	}
+	out.body = out.render()
+	return out
+}
+
+// render writes the answer to GET /v1/models: the upstream's entries unchanged, each with an x_detour block.
+func (c *catalogue) render() []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"object":"list","data":[`)
+	for i, e := range c.entries {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(e.render())
+	}
+	b.WriteString(`]}`)
+	return b.Bytes()
+}
+
+func (e *entry) render() []byte {
+	raw := bytes.TrimSpace(e.model.Raw)
+	if len(raw) < 2 || raw[0] != '{' {
+		raw, _ = json.Marshal(map[string]string{"id": e.model.ID, "object": "model"})
+	}
+	accounts := e.accounts
+	if accounts == nil {
+		accounts = []string{}
+	}
+	block, _ := json.Marshal(struct {
+		Provider  string             `json:"provider"`
+		Accounts  []string           `json:"accounts"`
+		Endpoints []dialect.Endpoint `json:"endpoints"`
+		Usable    bool               `json:"usable"`
+	}{e.provider, accounts, e.native, len(accounts) > 0})
+	body := bytes.TrimRight(raw[:len(raw)-1], " \t\r\n")
+	out := slices.Concat(body)
+	if !bytes.Equal(body, []byte("{")) {
+		out = append(out, ',')
+	}
+	out = append(out, `"x_detour":`...)
+	out = append(out, block...)
+	return append(out, '}')
+}

@@ -1,0 +1,370 @@
+package router
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/sjson"
+
+	"detour/internal/dialect"
+	"detour/internal/record"
+	"detour/internal/secret"
+	"detour/providers"
+)
+
+// exchange is one client request with all its attempts. It lives on one goroutine.
+type exchange struct {
+	table     *table
+	w         http.ResponseWriter
+	req       *http.Request
+	op        operation
+	rec       record.Exchange
+	committed bool // the status line went out: nothing may be retried any more
+
+	wish Wish
+	call providers.Call
+	sent http.Header // of the last attempt's answer
+}
+
+// run serves a recognised request: the only retry loop in the program.
+func (x *exchange) run(mode Mode, hostProvider string) {
+	if f := x.prepare(mode, hostProvider); f != nil {
+		x.fail(*f)
+		return
+	}
+	ctx := x.req.Context()
+	retries := 0
+	var last *providers.Error
+	for {
+		account, err := x.table.pool.Pick(x.wish)
+		if err != nil {
+			if last == nil {
+				x.failNoAccount(err)
+				return
+			}
+			if !x.again(ctx, last, &retries) {
+				x.failUpstream(last)
+				return
+			}
+			continue
+		}
+		err = x.attempt(ctx, account)
+		x.table.pool.Release(account, x.wish, err)
+		if err == nil {
+			return
+		}
+		last = providers.AsError(err)
+		if x.committed || last.Kind == providers.KindCanceled || ctx.Err() != nil {
+			x.rec.Error = last.Kind.String()
+			return
+		}
+		if !x.elsewhere(last) {
+			x.failUpstream(last)
+			return
+		}
+		x.wish.Tried = append(x.wish.Tried, account.ID())
+	}
+}
+
+// elsewhere tells whether another try, at whichever account, could end better.
+func (x *exchange) elsewhere(e *providers.Error) bool {
+	switch e.Kind {
+	case providers.KindInvalid, providers.KindTooLong, providers.KindUnknown:
+		return false
+	case providers.KindRateLimit, providers.KindQuota:
+		return x.table.Pool.FailoverOnLimit
+	}
+	return true
+}
+
+// again decides whether, with every account tried, a failure that passes is worth another round, and sleeps before
+// it. Failures that only a person can mend are not.
+func (x *exchange) again(ctx context.Context, e *providers.Error, retries *int) bool {
+	switch e.Kind {
+	case providers.KindNetwork, providers.KindServer, providers.KindIncomplete, providers.KindOverloaded:
+	default:
+		return false
+	}
+	if *retries >= x.table.Retry.Connection {
+		return false
+	}
+	wait := cmp.Or(e.RetryAfter, time.Duration(float64(x.table.Retry.InitialBackoff)*math.Pow(2, float64(*retries))))
+	if wait > 10*time.Second {
+		return false
+	}
+	*retries++
+	x.wish.Tried = nil
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt tries one account. A credential or host that the upstream refuses is renewed once and the request replayed.
+func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
+	start := x.table.Now()
+	token, err := x.once(ctx, a)
+	if e := providers.AsError(err); err != nil && !x.committed && (e.Kind == providers.KindAuth || e.Kind == providers.KindMisdirected) && !token.IsZero() {
+		a.Expire(token)
+		_, err = x.once(ctx, a)
+	}
+	at := record.Attempt{Account: a.ID(), Took: x.table.Now().Sub(start)}
+	if err != nil {
+		e := providers.AsError(err)
+		at.Status, at.Error = e.Failure.Status, e.Kind.String()
+		if e.Kind != providers.KindCanceled {
+			x.table.Logger.DebugContext(ctx, "attempt failed", "id", x.rec.ID, "account", a.ID(), "err", err)
+		}
+	}
+	x.rec.Attempts = append(x.rec.Attempts, at)
+	return err
+}
+
+// once sends the request to one account and relays the answer. It returns the credential that was used.
+func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.String, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the upstream request however we leave
+	p := x.table.Providers[a.Provider()]
+	call := x.call
+	call.Body = x.unseal(a)
+	req, err := p.NewRequest(ctx, a, &call)
+	if err != nil {
+		return secret.String{}, err
+	}
+	token := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
+	resp, err := x.table.Upstream.RoundTrip(req)
+	if err != nil {
+		return token, transportError(x.req.Context(), err)
+	}
+	defer resp.Body.Close()
+	if err := p.Check(resp); err != nil {
+		return token, err
+	}
+	x.rec.Provider, x.rec.Account, x.rec.Model = a.Provider(), a.ID(), x.call.Model.ID
+	return token, x.relayAnswer(a, resp)
+}
+
+// transportError tells a client that left from an upstream that broke.
+func transportError(client context.Context, err error) error {
+	if client.Err() != nil {
+		return &providers.Error{Kind: providers.KindCanceled, Err: client.Err()}
+	}
+	return providers.AsError(err)
+}
+
+// prepare reads the request, finds its model and its conversation. It changes the body only to put the upstream's
+// model name in place.
+func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
+	x.rec.Endpoint = string(x.op.endpoint)
+	body, f := x.readBody()
+	if f != nil {
+		return f
+	}
+	peek, err := x.op.format.Peek(body)
+	if x.op.endpoint == dialect.EndpointEmbeddings {
+		peek, err = peekEmbeddings(body)
+	}
+	if err != nil {
+		if f, ok := errors.AsType[*dialect.Failure](err); ok {
+			return f
+		}
+		return &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
+	}
+	x.rec.RequestedModel, x.rec.Stream, x.rec.Initiator = peek.Model, peek.Stream, peek.Initiator
+
+	x.call = providers.Call{
+		Endpoint: x.op.endpoint, Body: body, Header: x.req.Header, Stream: peek.Stream,
+		Initiator: peek.Initiator, Vision: peek.Vision, Model: providers.Model{ID: peek.Model},
+	}
+	x.wish.Conversation, x.call.Interaction = conversation(x.req.Header, peek)
+	if mode == ModeSwitch {
+		x.call.Verbatim = true
+		x.wish.Provider, x.wish.Model = hostProvider, peek.Model
+		return nil
+	}
+	return x.resolve(mode, peek.Model)
+}
+
+// resolve puts the upstream's model name in place and narrows the wish to the accounts that have the model.
+func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
+	cat := x.table.models.get(x.req.Context())
+	res, err := x.table.Models.resolve(name, mode, cat)
+	if err != nil {
+		f := err.(*unknownModelError).failure()
+		return &f
+	}
+	x.wish.Provider, x.wish.Model = res.provider, res.name
+	x.call.Model = providers.Model{ID: res.name}
+	if e, ok := cat.find(res.name); ok {
+		x.call.Model = e.model
+		x.wish.Provider, x.wish.Accounts = e.provider, e.accounts
+		if len(e.accounts) == 0 {
+			return &dialect.Failure{Status: http.StatusBadRequest, Code: "model_not_supported", Param: "model",
+				Message: fmt.Sprintf("The model `%s` is listed, but switched off by the plan or policy of every account that lists it.", res.name)}
+		}
+		if f := x.native(e); f != nil {
+			return f
+		}
+	}
+	if res.name != name {
+		body, err := sjson.SetBytes(x.call.Body, "model", res.name)
+		if err != nil {
+			return &dialect.Failure{Status: http.StatusBadRequest, Param: "model", Message: "The request body cannot be read: " + err.Error()}
+		}
+		x.call.Body = body
+	}
+	return nil
+}
+
+// native refuses a model that does not speak the client's dialect.
+func (x *exchange) native(e *entry) *dialect.Failure {
+	want := x.op.endpoint
+	if want == dialect.EndpointCountTokens {
+		want = dialect.EndpointMessages
+	}
+	for _, n := range e.native {
+		if n == want {
+			return nil
+		}
+	}
+	return &dialect.Failure{Status: http.StatusBadRequest, Code: "unsupported_api_for_model", Param: "model",
+		Message: fmt.Sprintf("The model `%s` does not speak %s; it speaks %v. Choose another model, or call it in its own dialect.", e.model.ID, want, e.native)}
+}
+
+// readBody reads the request body, at most the limit, and undoes its compression.
+func (x *exchange) readBody() ([]byte, *dialect.Failure) {
+	limit := x.table.BodyLimit
+	tooLarge := &dialect.Failure{Status: http.StatusRequestEntityTooLarge, Code: "request_too_large",
+		Message: fmt.Sprintf("The request body is larger than %d bytes; the owner of this detour can raise limits.request_body.", limit)}
+	if x.req.ContentLength > limit {
+		return nil, tooLarge
+	}
+	var src io.Reader = x.req.Body
+	hint := x.req.ContentLength
+	switch enc := strings.ToLower(x.req.Header.Get("Content-Encoding")); enc {
+	case "", "identity":
+	case "gzip":
+		zr, err := gzip.NewReader(io.LimitReader(x.req.Body, limit+1))
+		if err != nil {
+			return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body is not gzip: " + err.Error()}
+		}
+		src, hint = zr, 0
+	default:
+		return nil, &dialect.Failure{Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("The content encoding %q is not supported; send the body plain or gzip.", enc)}
+	}
+	var buf bytes.Buffer
+	if hint > 0 {
+		buf.Grow(int(hint) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(src, limit+1))
+	switch {
+	case err != nil:
+		return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body could not be read to its end: " + err.Error()}
+	case n > limit:
+		return nil, tooLarge
+	}
+	return buf.Bytes(), nil
+}
+
+// fail answers with an error in the client's dialect.
+func (x *exchange) fail(f dialect.Failure) {
+	if x.committed {
+		return
+	}
+	format := x.op.format
+	if format == nil {
+		format = x.table.surfaces[""].paths["POST /chat/completions"].format
+	}
+	if x.rec.Error == "" {
+		x.rec.Error = cmp.Or(f.Code, "invalid")
+	}
+	x.respondJSON(cmp.Or(f.Status, http.StatusBadGateway), format.AppendError(nil, f))
+}
+
+// failNoAccount says that nobody could be asked, and when to come back.
+func (x *exchange) failNoAccount(err error) {
+	f := dialect.Failure{Status: http.StatusServiceUnavailable, Code: "no_account", Message: "detour: " + err.Error()}
+	if e, ok := errors.AsType[*NoAccountError](err); ok && !e.Until.IsZero() {
+		switch e.Kind {
+		case providers.KindRateLimit:
+			f.Status, f.Code = http.StatusTooManyRequests, "rate_limited"
+		case providers.KindQuota:
+			f.Status, f.Code = http.StatusPaymentRequired, "quota_exceeded"
+		}
+		x.retryAfter(e.Until.Sub(x.table.Now()))
+	}
+	x.rec.Error = f.Code
+	x.fail(f)
+}
+
+// failUpstream hands an upstream's error down. A failure of our own credentials is never a 401: some clients delete
+// their saved sign-in on it.
+func (x *exchange) failUpstream(e *providers.Error) {
+	f := e.Failure
+	x.rec.Error = e.Kind.String()
+	switch e.Kind {
+	case providers.KindAuth, providers.KindLogin, providers.KindSuspended:
+		f.Status, f.Type, f.Code = http.StatusServiceUnavailable, "", "account_"+e.Kind.String()
+		f.Message = "detour: the account cannot be used: " + cmp.Or(e.Hint, f.Message, e.Error())
+	case providers.KindNetwork, providers.KindIncomplete:
+		f.Status, f.Code = http.StatusBadGateway, "upstream_"+e.Kind.String()
+		f.Message = "detour: the upstream could not be reached: " + cmp.Or(f.Message, e.Error())
+	case providers.KindStalled:
+		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
+		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())
+	}
+	if f.Status < 400 {
+		f.Status = http.StatusBadGateway
+	}
+	f.Message = cmp.Or(f.Message, e.Error())
+	if e.RetryAfter > 0 {
+		x.retryAfter(e.RetryAfter)
+	}
+	if e.RequestID != "" {
+		x.w.Header().Set("X-Request-Id", e.RequestID)
+	}
+	x.fail(f)
+}
+
+func (x *exchange) retryAfter(d time.Duration) {
+	if d > 0 {
+		x.w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10))
+	}
+}
+
+// commit sends the status line. From here on nothing is retried.
+func (x *exchange) commit(status int) {
+	if x.committed {
+		return
+	}
+	x.committed = true
+	x.rec.Status = status
+	x.rec.FirstByte = x.table.Now().Sub(x.rec.Start)
+	x.w.WriteHeader(status)
+}
+
+// done closes the record.
+func (x *exchange) done() {
+	x.rec.Total = x.table.Now().Sub(x.rec.Start)
+	if x.rec.Status == 0 && x.rec.Error == providers.KindCanceled.String() {
+		x.rec.Status = 499 // the client left; nothing was sent
+	}
+	record.Log(x.req.Context(), x.table.Logger, &x.rec)
+	if x.table.OnExchange != nil {
+		x.table.OnExchange(&x.rec)
+	}
+}

@@ -1,0 +1,355 @@
+package router
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"detour/providers"
+)
+
+// PoolConfig says how accounts are chosen. Zero values mean the documented defaults.
+type PoolConfig struct {
+	Strategy string // round_robin (default), fill_first, least_used
+	// Cooldown is how long an account rests after a failure that names no time itself; 0 means a minute.
+	Cooldown time.Duration
+	// AffinityTTL is how long a conversation stays with its account after its last request; 0 means an hour.
+	AffinityTTL time.Duration
+	// FailoverOnLimit lets an exchange go on with another account when one is rate-limited or out of quota.
+	FailoverOnLimit bool
+}
+
+// maxAffinities bounds the memory of conversations; the one that was quiet longest is forgotten first.
+const maxAffinities = 10_000
+
+// Pool chooses accounts and remembers how they fared. It is safe for concurrent use.
+type Pool struct {
+	cfg PoolConfig
+	now func() time.Time
+
+	mu       sync.Mutex // guards what follows
+	members  []*member
+	next     int // round robin over new conversations
+	affinity map[uint64]*binding
+}
+
+type member struct {
+	account *providers.Account
+	served  int64 // successful exchanges
+	active  int   // exchanges under way
+	state   state
+	models  map[string]state // states that concern one model only
+}
+
+type binding struct {
+	account string
+	used    time.Time
+}
+
+// state is why an account rests. The zero state means that it does not.
+type state struct {
+	kind  providers.Kind
+	why   string
+	until time.Time
+}
+
+// soft states make an account the last choice instead of none: the next try may well succeed.
+func (s state) soft() bool {
+	switch s.kind {
+	case providers.KindNetwork, providers.KindServer, providers.KindStalled, providers.KindIncomplete, providers.KindOverloaded, providers.KindUnknown:
+		return true
+	}
+	return false
+}
+
+func (s state) limit() bool {
+	return s.kind == providers.KindRateLimit || s.kind == providers.KindQuota
+}
+
+// NewPool makes a pool of accounts, in the order in which they are configured. now is the wall clock.
+func NewPool(cfg PoolConfig, accounts []*providers.Account, now func() time.Time) *Pool {
+	cfg.Strategy = cmp.Or(cfg.Strategy, "round_robin")
+	cfg.Cooldown = cmp.Or(cfg.Cooldown, time.Minute)
+	cfg.AffinityTTL = cmp.Or(cfg.AffinityTTL, time.Hour)
+	p := &Pool{cfg: cfg, now: now, affinity: map[uint64]*binding{}}
+	for _, a := range accounts {
+		p.members = append(p.members, &member{account: a, models: map[string]state{}})
+	}
+	return p
+}
+
+// Wish says what a request needs of an account.
+type Wish struct {
+	Conversation uint64 // affinity key; 0 for none
+	Model        string
+	Provider     string   // "" for any
+	Accounts     []string // those that list the model; nil for any
+	Tried        []string // those that failed in this exchange
+}
+
+// NoAccountError says why nobody can serve a request.
+type NoAccountError struct {
+	Until   time.Time      // the soonest reset, zero when waiting does not help
+	Kind    providers.Kind // of the account that comes back first
+	Reasons []string       // one per account, for people
+}
+
+// Error implements error.
+func (e *NoAccountError) Error() string {
+	if len(e.Reasons) == 0 {
+		return "no account is configured for this: run `detour login`"
+	}
+	return "no account can serve this now: " + strings.Join(e.Reasons, "; ")
+}
+
+// Pick returns the account that should serve w. A conversation that an account served before stays with it for as
+// long as that account may serve at all; a new one goes to the next account by the pool's strategy.
+func (p *Pool) Pick(w Wish) (*providers.Account, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+
+	bound := p.bound(w.Conversation, now)
+	var active, fallback, soft []*member
+	refusal := &NoAccountError{}
+	for _, m := range p.members {
+		s, ok := p.fit(m, w, now)
+		if !ok {
+			continue
+		}
+		name := m.account.ID()
+		switch {
+		case s.kind == 0 && s.why == "":
+			if name == bound {
+				return p.take(m), nil
+			}
+			if m.account.Config().Tier == providers.Fallback {
+				fallback = append(fallback, m)
+			} else {
+				active = append(active, m)
+			}
+		case s.soft():
+			soft = append(soft, m)
+		default:
+			if name == bound && s.limit() && !p.cfg.FailoverOnLimit {
+				return nil, &NoAccountError{Until: s.until, Kind: s.kind, Reasons: []string{p.reason(m, s, now)}}
+			}
+			refusal.add(s, p.reason(m, s, now))
+		}
+	}
+	for _, candidates := range [][]*member{active, fallback, soft} {
+		if len(candidates) > 0 {
+			return p.take(p.choose(candidates)), nil
+		}
+	}
+	return nil, refusal
+}
+
+// fit tells whether m may serve w at all, and the state that stands in its way just now.
+func (p *Pool) fit(m *member, w Wish, now time.Time) (state, bool) {
+	a := m.account
+	switch {
+	case a.Config().Tier == providers.Disabled,
+		w.Provider != "" && a.Provider() != w.Provider,
+		w.Accounts != nil && !slices.Contains(w.Accounts, a.ID()),
+		slices.Contains(w.Tried, a.ID()):
+		return state{}, false
+	}
+	if p.resting(m.state, now) {
+		return m.state, true
+	}
+	m.state = state{}
+	if s, ok := m.models[w.Model]; ok {
+		if p.resting(s, now) {
+			return s, true
+		}
+		delete(m.models, w.Model)
+	}
+	return state{}, true
+}
+
+// resting tells whether s still holds. A clock that was set back far must not keep an account out for years, so no
+// rest is believed to be longer than a month.
+func (p *Pool) resting(s state, now time.Time) bool {
+	return s.why != "" && now.Before(s.until) && s.until.Sub(now) < 32*24*time.Hour
+}
+
+func (p *Pool) bound(key uint64, now time.Time) string {
+	b, ok := p.affinity[key]
+	if key == 0 || !ok {
+		return ""
+	}
+	if now.Sub(b.used) > p.cfg.AffinityTTL {
+		delete(p.affinity, key)
+		return ""
+	}
+	return b.account
+}
+
+func (p *Pool) choose(of []*member) *member {
+	switch p.cfg.Strategy {
+	case "fill_first":
+		return of[0]
+	case "least_used":
+		return slices.MinFunc(of, func(a, b *member) int {
+			return cmp.Or(cmp.Compare(a.active, b.active), cmp.Compare(a.served, b.served))
+		})
+	}
+	// Round robin in configured order, whoever is missing from the candidates just now.
+	n := len(p.members)
+	for i := range n {
+		m := p.members[(p.next+i)%n]
+		if slices.Contains(of, m) {
+			p.next = (p.next + i + 1) % n
+			return m
+		}
+	}
+	return of[0]
+}
+
+func (p *Pool) take(m *member) *providers.Account {
+	m.active++
+	return m.account
+}
+
+// Release says that an attempt at a ended and how: nil for success. It must be called once for every Pick that
+// returned an account.
+func (p *Pool) Release(a *providers.Account, w Wish, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.members, func(m *member) bool { return m.account == a })
+	if i < 0 {
+		return
+	}
+	m := p.members[i]
+	m.active--
+	if err == nil {
+		m.served++
+		m.state = state{}
+		delete(m.models, w.Model)
+		p.bind(w.Conversation, a.ID())
+		return
+	}
+	p.note(m, w, providers.AsError(err))
+}
+
+func (p *Pool) bind(key uint64, account string) {
+	if key == 0 {
+		return
+	}
+	now := p.now()
+	if b, ok := p.affinity[key]; ok {
+		b.account, b.used = account, now
+		return
+	}
+	if len(p.affinity) >= maxAffinities {
+		p.forget(now)
+	}
+	p.affinity[key] = &binding{account, now}
+}
+
+// forget drops the bindings that ran out, or else a tenth of the rest, the quietest first.
+func (p *Pool) forget(now time.Time) {
+	var used []time.Time
+	for k, b := range p.affinity {
+		if now.Sub(b.used) > p.cfg.AffinityTTL {
+			delete(p.affinity, k)
+			continue
+		}
+		used = append(used, b.used)
+	}
+	if len(used) < maxAffinities {
+		return
+	}
+	slices.SortFunc(used, time.Time.Compare)
+	limit := used[len(used)/10]
+	for k, b := range p.affinity {
+		if !b.used.After(limit) {
+			delete(p.affinity, k)
+		}
+	}
+}
+
+// note records a failure as a state. Failures that are nobody's, or the client's, leave none.
+func (p *Pool) note(m *member, w Wish, e *providers.Error) {
+	now := p.now()
+	rest := e.RetryAfter
+	switch e.Kind {
+	case providers.KindInvalid, providers.KindTooLong, providers.KindCanceled:
+		return
+	case providers.KindModel:
+		m.models[w.Model] = state{e.Kind, describe(e), now.Add(max(rest, 10*time.Minute))}
+		return
+	case providers.KindRateLimit:
+		s := state{e.Kind, describe(e), now.Add(cmp.Or(rest, p.cfg.Cooldown))}
+		if e.PerModel {
+			m.models[w.Model] = s
+		} else {
+			m.state = s
+		}
+		return
+	case providers.KindQuota:
+		rest = cmp.Or(rest, time.Hour)
+	case providers.KindLogin, providers.KindSuspended, providers.KindPolicy, providers.KindAuth:
+		rest = cmp.Or(rest, 10*time.Minute) // only its owner can help; look again now and then
+	default:
+		rest = cmp.Or(rest, p.cfg.Cooldown)
+	}
+	m.state = state{e.Kind, describe(e), now.Add(rest)}
+}
+
+func describe(e *providers.Error) string {
+	return cmp.Or(e.Hint, e.Failure.Message, e.Error())
+}
+
+func (p *Pool) reason(m *member, s state, now time.Time) string {
+	return fmt.Sprintf("%s: %s, until %s (%s)", m.account.ID(), s.kind, s.until.UTC().Format(time.RFC3339), s.why)
+}
+
+func (e *NoAccountError) add(s state, reason string) {
+	if e.Until.IsZero() || s.until.Before(e.Until) {
+		e.Until, e.Kind = s.until, s.kind
+	}
+	e.Reasons = append(e.Reasons, reason)
+}
+
+// AccountStatus is how an account fares, for people.
+type AccountStatus struct {
+	ID       string         `json:"id"`
+	Provider string         `json:"provider"`
+	Tier     providers.Tier `json:"tier"`
+	State    string         `json:"state"` // ok, or the kind of failure
+	Why      string         `json:"why,omitempty"`
+	Until    time.Time      `json:"until,omitzero"`
+	Models   []string       `json:"resting_models,omitempty"`
+	Served   int64          `json:"served"`
+	Active   int            `json:"active"`
+}
+
+// Status lists all accounts in configured order.
+func (p *Pool) Status() []AccountStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	out := make([]AccountStatus, 0, len(p.members))
+	for _, m := range p.members {
+		s := AccountStatus{
+			ID: m.account.ID(), Provider: m.account.Provider(), Tier: cmp.Or(m.account.Config().Tier, providers.Active),
+			State: "ok", Served: m.served, Active: m.active,
+		}
+		if p.resting(m.state, now) {
+			s.State, s.Why, s.Until = m.state.kind.String(), m.state.why, m.state.until
+		}
+		for name, st := range m.models {
+			if p.resting(st, now) {
+				s.Models = append(s.Models, name)
+			}
+		}
+		slices.Sort(s.Models)
+		out = append(out, s)
+	}
+	return out
+}

@@ -1,0 +1,226 @@
+package router
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
+
+	"detour/internal/dialect"
+	"detour/providers"
+)
+
+// relay carries requests to the host that the client named, with the client's own credentials, and changes neither
+// body bytes nor end-to-end headers. The upstream is asked in the client's own HTTP version, so that what the client
+// sees is what the host said.
+type relay struct {
+	h1, h2  http.RoundTripper
+	upgrade *httputil.ReverseProxy
+	buffers sync.Pool
+}
+
+func newRelay(h1, h2 http.RoundTripper, log *slog.Logger) *relay {
+	r := &relay{h1: h1, h2: h2}
+	r.buffers.New = func() any { b := make([]byte, 32<<10); return &b }
+	// Protocol upgrades need the connection itself; net/http/httputil has that, and they are rare.
+	r.upgrade = &httputil.ReverseProxy{
+		Transport: h1,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL = target(p.In.URL)
+			p.Out.Host = p.In.Host
+			for _, k := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				if v, ok := p.In.Header[k]; ok {
+					p.Out.Header[k] = v
+				}
+			}
+			ownHeaders(p.Out.Header)
+		},
+		ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	return r
+}
+
+// target is the URL of the original host, without the proxy user.
+func target(u *url.URL) *url.URL {
+	out := *u
+	out.User = nil
+	return &out
+}
+
+// ownHeaders removes what is meant for detour alone.
+func ownHeaders(h http.Header) {
+	h.Del("X-Route-Mode")
+}
+
+// passthrough relays the request. operation says that detour could have served it.
+func (x *exchange) passthrough(operation bool) {
+	if isUpgrade(x.req.Header) {
+		if s := x.table.lookup(x.rec.Host); !operation && s.speaksOverHTTP(x.req.URL.Path) && x.rec.Mode != string(ModePassthrough) {
+			// A client that finds no WebSocket here falls back to HTTP at once on this status, and on no other.
+			x.w.Header().Set("Upgrade", "HTTP/1.1")
+			x.fail(dialect.Failure{Status: http.StatusUpgradeRequired, Code: "websocket_unsupported", Message: "This path is served over HTTP only; send a POST."})
+			return
+		}
+		x.committed = true
+		x.table.relay.upgrade.ServeHTTP(&statusWriter{x.w, x}, x.req)
+		return
+	}
+	err := x.table.relay.serve(x)
+	if err == nil {
+		return
+	}
+	e := transportError(x.req.Context(), err)
+	pe := providers.AsError(e)
+	x.rec.Error = pe.Kind.String()
+	switch {
+	case x.committed && pe.Kind != providers.KindCanceled:
+		// A cut answer must not look like a whole one: abort the connection or stream. done runs as we unwind.
+		panic(http.ErrAbortHandler)
+	case pe.Kind != providers.KindCanceled:
+		x.fail(dialect.Failure{Status: http.StatusBadGateway, Code: "host_unreachable", Message: "detour: " + x.rec.Host + " could not be reached: " + err.Error()})
+	}
+}
+
+// speaksOverHTTP tells whether path is an operation that is served over HTTP only.
+func (s *surface) speaksOverHTTP(path string) bool {
+	_, _, ok := s.match(http.MethodPost, path)
+	return ok
+}
+
+func isUpgrade(h http.Header) bool {
+	return httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") && h.Get("Upgrade") != ""
+}
+
+// statusWriter notes the status of an upgraded exchange.
+type statusWriter struct {
+	http.ResponseWriter
+	x *exchange
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.x.rec.Status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach Hijack and Flush.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// serve relays one plain exchange. An error after the exchange was committed means that the answer was cut.
+func (r *relay) serve(x *exchange) error {
+	ctx := httptrace.WithClientTrace(x.req.Context(), &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			if code == http.StatusContinue {
+				return nil // net/http answers Expect by itself when the body is read
+			}
+			h := x.w.Header()
+			copyAll(h, http.Header(header))
+			x.w.WriteHeader(code)
+			clear(h)
+			return nil
+		},
+	})
+	out := x.req.WithContext(ctx)
+	out.URL = target(x.req.URL)
+	out.RequestURI = ""
+	out.Close = false
+	out.Header = x.req.Header.Clone()
+	removeHopByHop(out.Header)
+	if httpguts.HeaderValuesContainsToken(x.req.Header["Te"], "trailers") {
+		out.Header.Set("Te", "trailers")
+	}
+	ownHeaders(out.Header)
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // or net/http would invent one
+	}
+	if x.req.ContentLength == 0 {
+		out.Body = nil
+	}
+	rt := r.h1
+	if x.req.ProtoMajor == 2 {
+		rt = r.h2
+	}
+	resp, err := rt.RoundTrip(out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+
+	h := x.w.Header()
+	removeHopByHop(resp.Header)
+	copyAll(h, resp.Header)
+	for k := range resp.Trailer {
+		h.Add("Trailer", k)
+	}
+	if _, ok := resp.Header["Date"]; !ok {
+		h["Date"] = nil
+	}
+	if _, ok := resp.Header["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http would guess one
+	}
+	x.commit(resp.StatusCode)
+	if err := r.copy(x, resp); err != nil {
+		return err
+	}
+	for k, v := range resp.Trailer {
+		h[k] = v
+	}
+	return nil
+}
+
+// copy sends the body on, flushing after each read that does not complete it.
+func (r *relay) copy(x *exchange, resp *http.Response) error {
+	flush := http.NewResponseController(x.w)
+	bp := r.buffers.Get().(*[]byte)
+	defer r.buffers.Put(bp)
+	buf := *bp
+	left := resp.ContentLength // -1 when unknown
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			if _, werr := x.w.Write(buf[:n]); werr != nil {
+				return &providers.Error{Kind: providers.KindCanceled, Err: werr}
+			}
+			if left -= int64(n); left != 0 {
+				if ferr := flush.Flush(); ferr != nil {
+					return &providers.Error{Kind: providers.KindCanceled, Err: ferr}
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func copyAll(dst, src http.Header) {
+	for k, v := range src {
+		dst[k] = v
+	}
+}
+
+// removeHopByHop removes the headers that concern one connection (RFC 9110 §7.6.1), those that Connection names
+// included.
+func removeHopByHop(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	for _, k := range []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
+		delete(h, k)
+	}
+}

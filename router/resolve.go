@@ -1,0 +1,234 @@
+package router
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"detour/internal/dialect"
+	"detour/providers"
+)
+
+// Models configures how a name that a client sends becomes the name of a model that an account has.
+type Models struct {
+	// Alias maps a whole name. It comes first: what the owner configured always wins.
+	Alias map[string]string
+	// Prefix maps every name that starts with a key; the longest key wins.
+	Prefix map[string]string
+	// Families maps a family name ("opus") to the model that stands for it. They count in every mode but exact.
+	Families map[string]string
+}
+
+// resolution is the outcome of resolving a client's model name.
+type resolution struct {
+	name     string // what to send upstream
+	provider string // "" for any
+	known    bool   // the catalogue has it
+}
+
+// unknownModelError says that no account has the model.
+type unknownModelError struct {
+	name string
+	near []string
+}
+
+func (e *unknownModelError) Error() string {
+	s := fmt.Sprintf("The model `%s` does not exist or none of your accounts has access to it.", e.name)
+	if len(e.near) > 0 {
+		s += " Near names: " + strings.Join(e.near, ", ") + "."
+	}
+	return s
+}
+
+func (e *unknownModelError) failure() dialect.Failure {
+	return dialect.Failure{Status: 404, Type: "invalid_request_error", Code: "model_not_found", Param: "model", Message: e.Error()}
+}
+
+// resolve follows the order: alias, prefix, the id as it is, normalised name, family (fuzzy mode), error. An empty
+// catalogue (no account could tell yet) lets every name through as it is.
+func (m *Models) resolve(name string, mode Mode, cat *catalogue) (resolution, error) {
+	if mode == ModeExact {
+		provider, id, found := strings.Cut(name, "/")
+		if !found || !cat.hasProvider(provider) {
+			return resolution{}, &unknownModelError{name + "` (route mode exact wants provider/model) `" + name, nil}
+		}
+		if _, ok := cat.find(id); !ok && !cat.empty() {
+			return resolution{}, &unknownModelError{name, cat.near(id)}
+		}
+		return resolution{id, provider, true}, nil
+	}
+	wanted := m.configured(name)
+	provider := ""
+	if p, id, found := strings.Cut(wanted, "/"); found && cat.hasProvider(p) {
+		provider, wanted = p, id
+	}
+	if cat.empty() {
+		return resolution{wanted, provider, false}, nil
+	}
+	if _, ok := cat.find(wanted); ok {
+		return resolution{wanted, provider, true}, nil
+	}
+	if id, ok := cat.normalised(wanted); ok {
+		return resolution{id, provider, true}, nil
+	}
+	if mode == ModeFuzzy {
+		if id, ok := cat.bestOfFamily(wanted); ok {
+			return resolution{id, provider, true}, nil
+		}
+	}
+	return resolution{}, &unknownModelError{name, cat.near(wanted)}
+}
+
+// configured applies alias, prefix and families, in that order, once.
+func (m *Models) configured(name string) string {
+	if to, ok := m.Alias[name]; ok {
+		return to
+	}
+	longest := -1
+	out := name
+	for prefix, to := range m.Prefix {
+		if len(prefix) > longest && strings.HasPrefix(name, prefix) {
+			longest, out = len(prefix), to
+		}
+	}
+	if longest >= 0 {
+		return out
+	}
+	if to, ok := m.Families[strings.ToLower(strings.TrimSuffix(name, "[1m]"))]; ok {
+		return to
+	}
+	return name
+}
+
+var (
+	dateSuffix = regexp.MustCompile(`-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$`)
+)
+
+// canonical brings the spellings of one model together: lower case, no vendor, no date, no [1m], dashes for dots.
+func canonical(name string) string {
+	s := strings.ToLower(strings.TrimSpace(name))
+	if i := strings.LastIndexByte(s, '/'); i >= 0 {
+		s = s[i+1:]
+	}
+	s = strings.TrimSuffix(s, "[1m]")
+	s = dateSuffix.ReplaceAllString(s, "")
+	return strings.ReplaceAll(s, ".", "-")
+}
+
+// family is the canonical name without its version numbers, and the version.
+func family(name string) (string, []int) {
+	s := strings.ToLower(name)
+	if i := strings.LastIndexByte(s, '/'); i >= 0 {
+		s = s[i+1:]
+	}
+	s = dateSuffix.ReplaceAllString(strings.TrimSuffix(s, "[1m]"), "")
+	var words []string
+	var ver []int
+	for w := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '-' || r == '.' || r == '_' }) {
+		if n, err := strconv.Atoi(w); err == nil {
+			ver = append(ver, n)
+			continue
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, "-"), ver
+}
+
+// normalised finds the catalogue's spelling of name. Of several, the one offered to people wins, then the shortest.
+func (c *catalogue) normalised(name string) (string, bool) {
+	ids := c.byCanonical[canonical(name)]
+	if len(ids) == 0 {
+		return "", false
+	}
+	return ids[0], true
+}
+
+// bestOfFamily finds the newest usable model whose name without version equals name's.
+func (c *catalogue) bestOfFamily(name string) (string, bool) {
+	want, _ := family(name)
+	var best string
+	var bestVersion []int
+	for _, e := range c.entries {
+		if e.model.Disabled || e.model.Embeddings {
+			continue
+		}
+		if f, v := family(e.model.ID); f == want && (best == "" || slices.Compare(v, bestVersion) > 0) {
+			best, bestVersion = e.model.ID, v
+		}
+	}
+	return best, best != ""
+}
+
+// near lists up to five names that a person may have meant.
+func (c *catalogue) near(name string) []string {
+	type scored struct {
+		id   string
+		dist int
+	}
+	want := canonical(name)
+	var all []scored
+	for _, e := range c.entries {
+		if e.model.Disabled {
+			continue
+		}
+		d := distance(want, canonical(e.model.ID))
+		if d <= max(3, len(want)/2) {
+			all = append(all, scored{e.model.ID, d})
+		}
+	}
+	slices.SortFunc(all, func(a, b scored) int {
+		return cmp.Or(cmp.Compare(a.dist, b.dist), cmp.Compare(a.id, b.id))
+	})
+	var out []string
+	for _, s := range all[:min(5, len(all))] {
+		out = append(out, s.id)
+	}
+	return out
+}
+
+// distance is the Levenshtein distance; names are short.
+func distance(a, b string) int {
+	if len(a) > 128 || len(b) > 128 {
+		return max(len(a), len(b))
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// sortByPreference puts the ids that are offered to people first, then the shorter ones.
+func sortByPreference(ids []string, of map[string]*entry) {
+	slices.SortFunc(ids, func(a, b string) int {
+		return cmp.Or(
+			-cmp.Compare(rank(of[a].model), rank(of[b].model)),
+			cmp.Compare(len(a), len(b)),
+			cmp.Compare(a, b))
+	})
+}
+
+func rank(m providers.Model) int {
+	switch {
+	case m.Disabled:
+		return 0
+	case m.Picker:
+		return 2
+	}
+	return 1
+}

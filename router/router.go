@@ -1,0 +1,244 @@
+package router
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"detour/internal/dialect"
+	"detour/internal/record"
+	"detour/providers"
+)
+
+// Config is what a Router works from. It is read-only once handed over.
+type Config struct {
+	Providers providers.Registry
+	Accounts  []*providers.Account
+	Pool      PoolConfig
+	Models    Models
+	Retry     Retry
+
+	APIMode       Mode            // route mode of the API door; "" means ModeRoute
+	ProxyMode     Mode            // route mode of the proxy door; "" means ModeRoute
+	ProviderModes map[string]Mode // by the provider whose host was intercepted
+
+	// Upstream carries requests to providers, with our credentials.
+	Upstream http.RoundTripper
+	// Relay1 and Relay2 carry relayed requests to the host that the client named, over HTTP/1.1 and HTTP/2.
+	Relay1, Relay2 http.RoundTripper
+
+	BodyLimit    int64         // bytes of a request body; 0 means 64 MiB
+	StallTimeout time.Duration // silence of an upstream that ends an attempt; 0 means 15 minutes
+	// CarrierKey authenticates the opaque values that clients store for us.
+	CarrierKey []byte
+	// OnExchange is told of every exchange that ended; it may be nil and must not block.
+	OnExchange func(*record.Exchange)
+	Logger     *slog.Logger
+	Now        func() time.Time // nil means time.Now
+}
+
+// Retry bounds the only retry loop of the program.
+type Retry struct {
+	// Connection is how many times one exchange may try again after it could not reach an upstream or the upstream
+	// broke before answering; 0 means 3.
+	Connection int
+	// InitialBackoff is slept before the first such try when no other account is left to go to, and doubled for
+	// each further one; 0 means half a second.
+	InitialBackoff time.Duration
+}
+
+// Router serves both doors. It is safe for concurrent use.
+type Router struct {
+	table atomic.Pointer[table]
+	ids   atomic.Uint64
+	epoch string
+}
+
+// table is everything that a reload replaces.
+type table struct {
+	Config
+	surfaces map[string]*surface
+	pool     *Pool
+	models   *catalogues
+	relay    *relay
+}
+
+// New makes a Router.
+func New(cfg Config) (*Router, error) {
+	r := &Router{epoch: strconv.FormatInt(time.Now().UnixMilli(), 36)}
+	if err := r.Reload(cfg); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Reload replaces the configuration. Exchanges under way finish with the old one. An error leaves the old one in
+// place.
+func (r *Router) Reload(cfg Config) error {
+	cfg.APIMode = cmp.Or(cfg.APIMode, ModeRoute)
+	cfg.ProxyMode = cmp.Or(cfg.ProxyMode, ModeRoute)
+	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 64<<20)
+	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, 15*time.Minute)
+	cfg.Retry.Connection = cmp.Or(cfg.Retry.Connection, 3)
+	cfg.Retry.InitialBackoff = cmp.Or(cfg.Retry.InitialBackoff, 500*time.Millisecond)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.APIMode == ModePassthrough || cfg.APIMode == ModeSwitch {
+		return fmt.Errorf("check server.route_mode: %q needs an original host, which only the proxy door has", cfg.APIMode)
+	}
+	for _, a := range cfg.Accounts {
+		if _, ok := cfg.Providers[a.Provider()]; !ok {
+			return fmt.Errorf("check account %s: unknown provider %q", a.ID(), a.Provider())
+		}
+	}
+	wall := func() time.Time { return cfg.Now().Round(0) } // a machine that slept must notice
+	t := &table{
+		Config:   cfg,
+		surfaces: surfaces(),
+		pool:     NewPool(cfg.Pool, cfg.Accounts, wall),
+		models:   newCatalogues(cfg.Providers, cfg.Accounts, cfg.Logger, wall),
+		relay:    newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
+	}
+	old := r.table.Swap(t)
+	if old != nil {
+		old.models.wait()
+	}
+	return nil
+}
+
+// Warm fetches the model catalogue ahead of the first request.
+func (r *Router) Warm(ctx context.Context) { r.table.Load().models.get(ctx) }
+
+// Close joins what runs in the background. Exchanges must have ended before.
+func (r *Router) Close() { r.table.Load().models.wait() }
+
+// Accounts tells how the accounts fare.
+func (r *Router) Accounts() []AccountStatus { return r.table.Load().pool.Status() }
+
+type clientKey struct{}
+
+// WithClient notes which client key a request came with, for the exchange record.
+func WithClient(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, clientKey{}, name)
+}
+
+// ServeHTTP implements http.Handler.
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	t := r.table.Load()
+	host := hostname(req.URL.Host)
+	s := t.lookup(host)
+	op, id, ok := s.match(req.Method, req.URL.Path)
+
+	x := &exchange{table: t, w: w, req: req, op: op}
+	x.rec = record.Exchange{
+		ID: r.epoch + "-" + strconv.FormatUint(r.ids.Add(1), 36), Start: t.Now(),
+		Door: "api", Method: req.Method, Path: req.URL.Path, Host: host, Proto: req.Proto,
+	}
+	x.rec.Client, _ = req.Context().Value(clientKey{}).(string)
+	if host != "" {
+		x.rec.Door = "proxy"
+	}
+	mode, err := t.mode(req, host, s)
+	x.rec.Mode = string(mode)
+	defer x.done()
+	switch {
+	case err != nil:
+		x.fail(dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()})
+	case host != "" && (!ok || mode == ModePassthrough):
+		x.passthrough(ok)
+	case !ok:
+		x.notFound(s)
+	case op.endpoint == dialect.EndpointModels:
+		x.listModels(id)
+	default:
+		x.run(mode, s.provider)
+	}
+}
+
+// mode applies the precedence: the request's own wish, the provider's mode, the door's.
+func (t *table) mode(req *http.Request, host string, s *surface) (Mode, error) {
+	if v := req.Header.Get("X-Route-Mode"); v != "" {
+		m, err := ParseMode(strings.ToLower(v))
+		if err == nil && host == "" && (m == ModePassthrough || m == ModeSwitch) {
+			err = fmt.Errorf("route mode %q needs an original host, which only the proxy door has", m)
+		}
+		return m, err
+	}
+	if host == "" {
+		return t.APIMode, nil
+	}
+	if u := req.URL.User; u != nil {
+		if m, err := ParseMode(u.Username()); err == nil {
+			return m, nil
+		}
+	}
+	if m, ok := t.ProviderModes[s.provider]; ok {
+		return m, nil
+	}
+	return t.ProxyMode, nil
+}
+
+// hostname strips the port; mitm hands hosts over in canonical form.
+func hostname(hostport string) string {
+	if i := strings.LastIndexByte(hostport, ':'); i >= 0 && !strings.HasSuffix(hostport, "]") {
+		hostport = hostport[:i]
+	}
+	return strings.Trim(hostport, "[]")
+}
+
+// notFound answers a path that the API door does not have.
+func (x *exchange) notFound(s *surface) {
+	if m := s.methods(x.req.URL.Path); len(m) > 0 {
+		x.w.Header().Set("Allow", strings.Join(m, ", "))
+		x.fail(dialect.Failure{Status: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s is not allowed on %s; use %s.", x.req.Method, x.req.URL.Path, strings.Join(m, ", "))})
+		return
+	}
+	x.fail(dialect.Failure{Status: http.StatusNotFound, Code: "unknown_url", Message: fmt.Sprintf("Unknown request URL: %s %s.", x.req.Method, x.req.URL.Path)})
+}
+
+// listModels answers GET /models and GET /models/{id} from the merged catalogue.
+func (x *exchange) listModels(id string) {
+	cat := x.table.models.get(x.req.Context())
+	if cat.empty() && len(x.table.Accounts) > 0 {
+		if st := x.table.pool.Status(); slices.ContainsFunc(st, func(s AccountStatus) bool { return s.Tier != providers.Disabled }) {
+			x.fail(dialect.Failure{Status: http.StatusServiceUnavailable, Code: "models_unavailable", Message: "No account could list its models just now; see the log for why."})
+			return
+		}
+	}
+	body := cat.body
+	if id != "" {
+		e, ok := cat.find(id)
+		if !ok {
+			x.fail((&unknownModelError{id, cat.near(id)}).failure())
+			return
+		}
+		body = e.render()
+	}
+	x.respondJSON(http.StatusOK, body)
+}
+
+func (x *exchange) respondJSON(status int, body []byte) {
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.identify(h)
+	x.commit(status)
+	if x.req.Method != http.MethodHead {
+		_, _ = x.w.Write(body)
+	}
+}
+
+// identify marks replies of our own on GitHub's hosts: its clients refuse answers without a request id.
+func (x *exchange) identify(h http.Header) {
+	if strings.HasSuffix(x.rec.Host, ".githubcopilot.com") && h.Get("X-Github-Request-Id") == "" {
+		h.Set("X-Github-Request-Id", x.rec.ID)
+	}
+}
