@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"detour/ca"
@@ -482,4 +483,27 @@ func TestLoadNeverSeesHalfAGeneration(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// TestStuckMakerIsNotWaitedForEver: a process that was stopped while it held the lock must not stop every other.
+func TestStuckMakerIsNotWaitedForEver(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ca")
+	synctest.Test(t, func(t *testing.T) {
+		open(t, ca.Options{Dir: dir})
+		unlock, err := ca.Lock(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err = ca.Load(ca.Options{Dir: dir})
+		if e, ok := errors.AsType[*ca.Error](err); !ok || !strings.Contains(e.Problem, "held by another process") || e.Path != filepath.Join(dir, "ca.lock") {
+			t.Errorf("got %v, want an *Error about the lock", err)
+		}
+		if d := time.Since(start); d < 5*time.Second || d > time.Minute {
+			t.Errorf("waited for %v", d)
+		}
+		unlock()
+		open(t, ca.Options{Dir: dir})
+	})
 }

@@ -27,3 +27,17 @@ func IssueCount(a *Authority) *CountingIssuer {
 	a.issuer = c
 	return c
 }
+
+// Lock takes the lock of the folder dir as another process would that makes a generation.
+func Lock(dir string) (unlock func(), err error) {
+	f, err := openFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	lock, err := f.lockExclusive()
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = lock.Close() }, nil
+}

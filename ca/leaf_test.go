@@ -201,22 +201,28 @@ func TestClockSetBackMakesAnotherLeaf(t *testing.T) {
 
 func TestOneIssueForConcurrentMisses(t *testing.T) {
 	t.Parallel()
-	a := open(t, ca.Options{})
-	issued := ca.IssueCount(a)
-	var wg sync.WaitGroup
-	certs := make([]*tls.Certificate, 64)
-	for i := range certs {
-		wg.Go(func() { certs[i], _ = a.Certificate(hosts[i%2]) })
-	}
-	wg.Wait()
-	if n := issued.Count.Load(); n != 2 {
-		t.Errorf("%d issues for two hosts", n)
-	}
-	for i, c := range certs {
-		if c == nil || c != certs[i%2] {
-			t.Fatal("callers got different certificates")
+	dir := t.TempDir() + "/ca"
+	synctest.Test(t, func(t *testing.T) {
+		a := open(t, ca.Options{Dir: dir})
+		issued := ca.IssueCount(a)
+		issued.Gate = make(chan struct{})
+		var wg sync.WaitGroup
+		certs := make([]*tls.Certificate, 64)
+		for i := range certs {
+			wg.Go(func() { certs[i], _ = a.Certificate(hosts[i%2]) })
 		}
-	}
+		synctest.Wait() // every caller now waits for an issue
+		close(issued.Gate)
+		wg.Wait()
+		if n := issued.Count.Load(); n != 2 {
+			t.Errorf("%d issues for two hosts", n)
+		}
+		for i, c := range certs {
+			if c == nil || c != certs[i%2] {
+				t.Fatal("callers got different certificates")
+			}
+		}
+	})
 }
 
 func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {

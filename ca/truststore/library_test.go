@@ -1,6 +1,7 @@
 package truststore_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +41,12 @@ func TestLibraryDoesWhatThePlanSays(t *testing.T) {
 		if verb == "uninstall" {
 			act = truststore.Uninstall
 		}
-		if err := act(t.Context(), truststore.Options{Path: os.Getenv("CERT"), System: true, NSS: true, Java: true, Out: os.Stdout}); err != nil {
+		plan, err := os.Create(os.Getenv("PLAN"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = act(t.Context(), truststore.Options{Path: os.Getenv("CERT"), System: true, NSS: true, Java: true, Out: plan})
+		if err := errors.Join(err, plan.Close()); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -63,7 +69,7 @@ func TestLibraryDoesWhatThePlanSays(t *testing.T) {
 
 	for _, verb := range []string{"install", "uninstall"} {
 		log := filepath.Join(home, verb)
-		env := []string{"HOME=" + home, "TMPDIR=" + home, "PATH=" + bin, "JAVA_HOME=" + filepath.Join(home, "my jdk"), "CERT=" + cert}
+		env := []string{"HOME=" + home, "TMPDIR=" + home, "PATH=" + bin, "JAVA_HOME=" + filepath.Join(home, "my jdk"), "CERT=" + cert, "PLAN=" + log + ".steps"}
 		if verb == "uninstall" {
 			place(t, log+".added", "")
 			place(t, log+".plan.added", "")
@@ -77,8 +83,8 @@ func TestLibraryDoesWhatThePlanSays(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", verb, err, out)
 		}
-		for line := range strings.Lines(string(out)) {
-			if line == "PASS\n" || strings.HasPrefix(line, "note: ") {
+		for line := range strings.Lines(text(t, log+".steps")) {
+			if strings.HasPrefix(line, "note: ") {
 				continue
 			}
 			shell := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
@@ -97,12 +103,8 @@ func TestLibraryDoesWhatThePlanSays(t *testing.T) {
 // contents returns the records without regard to the order of programs, which the library does not promise.
 func contents(t *testing.T, path string) string {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Error(err)
-	}
 	var keytool, rest string
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text(t, path)) {
 		if strings.HasPrefix(line, "keytool") {
 			keytool += line
 		} else {
@@ -112,12 +114,21 @@ func contents(t *testing.T, path string) string {
 	return rest + keytool
 }
 
-func place(t *testing.T, path, text string) {
+func text(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+func place(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -97,13 +96,12 @@ func (c *call) checkChat(r *chatRequest) error {
 	if len(r.Tools) > maxTools {
 		return bad("too many tools: " + strconv.Itoa(len(r.Tools)) + " exceeds the limit of " + strconv.Itoa(maxTools))
 	}
-	name := regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 	for i, t := range r.Tools {
 		at := "tools[" + strconv.Itoa(i) + "]"
 		if t.Type != "function" {
 			return bad(at + ".type: only function tools are supported")
 		}
-		if !name.MatchString(t.Function.Name) {
+		if !validToolName(t.Function.Name) {
 			return bad(at + ".function.name does not match ^[a-zA-Z0-9_-]+$")
 		}
 	}
@@ -123,6 +121,13 @@ func (c *call) checkChat(r *chatRequest) error {
 		}
 	}
 	return nil
+}
+
+// validToolName says whether name matches ^[a-zA-Z0-9_-]{1,64}$.
+func validToolName(name string) bool {
+	return len(name) > 0 && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // opaque makes a reasoning_opaque for the account.

@@ -1,8 +1,11 @@
 package sim_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -227,5 +230,45 @@ func TestPacedStream(t *testing.T) {
 	}
 	if took := time.Since(begin); took < 40*time.Millisecond {
 		t.Errorf("took %v, want at least four delays", took)
+	}
+}
+
+func TestSilentAnswersEndWithTheClient(t *testing.T) {
+	t.Parallel()
+	for _, h2 := range []bool{false, true} {
+		r := start(t, sim.Options{HTTP2: h2})
+		for _, fault := range []string{"hang", "stall=1"} {
+			ctx, cancel := context.WithCancel(t.Context())
+			req, err := http.NewRequestWithContext(ctx, "POST", r.CopilotURL()+"/v1/messages",
+				strings.NewReader(fmt.Sprintf(surfaces["/v1/messages"].body, "[[sim:fault="+fault+"]]")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+r.Account("alice").Token())
+			done := make(chan error, 1)
+			go func() {
+				resp, err := r.client.Do(req)
+				if err == nil {
+					_, err = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+				done <- err
+			}()
+			mine := func(q sim.Request) bool { return strings.Contains(string(q.Body), fault) }
+			if _, err := r.Await(t.Context(), 1, mine, func(q sim.Request) bool { return q.Status != 0 || fault == "hang" && q.Model != "" }); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("h2 %v, %s: %v", h2, fault, err)
+			}
+			q, err := r.Await(t.Context(), 1, mine, func(q sim.Request) bool { return q.Done })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !q[0].Canceled || (q[0].Status == 0) != (fault == "hang") {
+				t.Errorf("h2 %v, %s: recorded %+v", h2, fault, q[0])
+			}
+		}
 	}
 }

@@ -198,8 +198,8 @@ func (c *call) responses(a *ask) {
 		return
 	}
 	items := r.items()
-	for _, item := range items {
-		r.stamp(item, false)
+	for i, item := range items {
+		r.stamp(item, i, false)
 	}
 	body := r.envelope(r.status(), items)
 	if c.who.TokenBilled {

@@ -60,14 +60,10 @@ func (r *responsesWriter) reasoningItem() object {
 	return item
 }
 
-// stamp gives an item a fresh id. rebind says that the event is not the one
-// that encrypted content is bound to: the content stays what it was.
-func (r *responsesWriter) stamp(item object, keep bool, index ...int) {
-	at := 0
-	if len(index) > 0 {
-		at = index[0]
-	}
-	id := r.itemID(at)
+// stamp gives an item the id that it shows in the next event. Encrypted content
+// is made for that id, unless keep says that it stays what it was.
+func (r *responsesWriter) stamp(item object, index int, keep bool) {
+	id := r.itemID(index)
 	item["id"] = id
 	if item["type"] == "reasoning" && r.ask.encrypted && !keep {
 		item["encrypted_content"] = r.call.encrypt(id)
@@ -160,7 +156,7 @@ func (r *responsesWriter) streamAll() {
 		return
 	}
 	for i, item := range items {
-		r.stamp(item, true, i)
+		r.stamp(item, i, true)
 	}
 	status := r.status()
 	last := object{"response": r.envelope(status, items)}
@@ -192,11 +188,11 @@ func (r *responsesWriter) item(index int, item object) bool {
 		opening["arguments"] = ""
 		body = r.arguments("response.function_call_arguments", "arguments")
 	}
-	r.stamp(opening, false, index)
+	r.stamp(opening, index, false)
 	if !r.tell("response.output_item.added", object{"output_index": index, "item": opening}) || !body(index, item) {
 		return false
 	}
-	r.stamp(item, false, index)
+	r.stamp(item, index, false)
 	return r.tell("response.output_item.done", object{"output_index": index, "item": item})
 }
 
