@@ -58,6 +58,7 @@ type listing struct {
 type catalogues struct {
 	providers providers.Registry
 	accounts  []*providers.Account
+	observe   func(*providers.Account, error) // told of every listing that failed
 	log       *slog.Logger
 	now       func() time.Time
 
@@ -67,8 +68,8 @@ type catalogues struct {
 	flight   chan struct{} // closed when the fetch under way ends; nil when there is none
 }
 
-func newCatalogues(reg providers.Registry, accounts []*providers.Account, log *slog.Logger, now func() time.Time) *catalogues {
-	c := &catalogues{providers: reg, accounts: accounts, log: log, now: now, listings: map[string]listing{}}
+func newCatalogues(cfg Config, observe func(*providers.Account, error), now func() time.Time) *catalogues {
+	c := &catalogues{providers: cfg.Providers, accounts: cfg.Accounts, observe: observe, log: cfg.Logger, now: now, listings: map[string]listing{}}
 	c.current = c.merge()
 	return c
 }
@@ -147,6 +148,7 @@ func (c *catalogues) fetch(ctx context.Context, done chan struct{}) {
 			c.mu.Unlock()
 			if err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Warn("list models", "account", a.ID(), "err", err)
+				c.observe(a, err)
 			}
 		})
 	}

@@ -33,7 +33,8 @@ type exchange struct {
 
 	wish Wish
 	call providers.Call
-	sent http.Header // of the last attempt's answer
+	// sealed says that the request holds values that accounts of ours sealed.
+	sealed bool
 }
 
 // run serves a recognised request: the only retry loop in the program.
@@ -140,7 +141,11 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 	defer cancel() // ends the upstream request however we leave
 	p := x.table.Providers[a.Provider()]
 	call := x.call
-	call.Body = x.unseal(a)
+	body, err := x.unseal(a)
+	if err != nil {
+		return secret.String{}, err
+	}
+	call.Body = body
 	req, err := p.NewRequest(ctx, a, &call)
 	if err != nil {
 		return secret.String{}, err
@@ -196,7 +201,11 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 		x.wish.Provider, x.wish.Model = hostProvider, peek.Model
 		return nil
 	}
-	return x.resolve(mode, peek.Model)
+	if f := x.resolve(mode, peek.Model); f != nil {
+		return f
+	}
+	x.owned()
+	return nil
 }
 
 // resolve puts the upstream's model name in place and narrows the wish to the accounts that have the model.

@@ -88,6 +88,7 @@ type Wish struct {
 	Provider     string   // "" for any
 	Accounts     []string // those that list the model; nil for any
 	Tried        []string // those that failed in this exchange
+	Owner        string   // the account that alone can read what the request carries; "" for none
 }
 
 // NoAccountError says why nobody can serve a request.
@@ -112,7 +113,7 @@ func (p *Pool) Pick(w Wish) (*providers.Account, error) {
 	defer p.mu.Unlock()
 	now := p.now()
 
-	bound := p.bound(w.Conversation, now)
+	bound := cmp.Or(w.Owner, p.bound(w.Conversation, now))
 	var active, fallback, soft []*member
 	refusal := &NoAccountError{}
 	for _, m := range p.members {
@@ -234,6 +235,21 @@ func (p *Pool) Release(a *providers.Account, w Wish, err error) {
 		return
 	}
 	p.note(m, w, providers.AsError(err))
+}
+
+// Observe notes how an account fared outside an exchange, such as when it listed its models.
+func (p *Pool) Observe(a *providers.Account, err error) {
+	e := providers.AsError(err)
+	switch e.Kind {
+	case providers.KindLogin, providers.KindSuspended, providers.KindPolicy:
+	default:
+		return // what passes by itself says nothing of the next exchange
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.IndexFunc(p.members, func(m *member) bool { return m.account == a }); i >= 0 {
+		p.note(p.members[i], Wish{}, e)
+	}
 }
 
 func (p *Pool) bind(key uint64, account string) {

@@ -68,6 +68,7 @@ type table struct {
 	pool     *Pool
 	models   *catalogues
 	relay    *relay
+	carriers carriers
 }
 
 // New makes a Router.
@@ -100,12 +101,14 @@ func (r *Router) Reload(cfg Config) error {
 		}
 	}
 	wall := func() time.Time { return cfg.Now().Round(0) } // a machine that slept must notice
+	pool := NewPool(cfg.Pool, cfg.Accounts, wall)
 	t := &table{
 		Config:   cfg,
 		surfaces: surfaces(),
-		pool:     NewPool(cfg.Pool, cfg.Accounts, wall),
-		models:   newCatalogues(cfg.Providers, cfg.Accounts, cfg.Logger, wall),
+		pool:     pool,
+		models:   newCatalogues(cfg, pool.Observe, wall),
 		relay:    newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
+		carriers: newCarriers(cfg.CarrierKey, cfg.Accounts),
 	}
 	old := r.table.Swap(t)
 	if old != nil {

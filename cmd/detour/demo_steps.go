@@ -28,12 +28,12 @@ type demoStep struct {
 type fate string
 
 const (
-	served    fate = "intercepted, rewritten onto Copilot"
-	relayed   fate = "intercepted, relayed untouched"
-	tunnelled fate = "tunnelled, never decrypted"
-	forwarded fate = "forwarded (plain HTTP)"
-	self      fate = "answered by the proxy itself"
-	listed    fate = "intercepted, answered from the catalogue"
+	served     fate = "intercepted, rewritten onto Copilot"
+	relayed    fate = "intercepted, relayed untouched"
+	tunnelled  fate = "tunnelled, never decrypted"
+	forwarded  fate = "forwarded (plain HTTP)"
+	self       fate = "answered by the proxy itself"
+	catalogued fate = "intercepted, answered from the catalogue"
 )
 
 const (
@@ -56,7 +56,7 @@ print(json.load(urllib.request.urlopen(r, timeout=15))["choices"][0]["message"][
 		{tool: "curl", request: "  the same, streamed, HTTP/2", argv: curl(append(key, "-N", "--http2", "-d", demoStream, "https://api.openai.com/v1/chat/completions")...), wants: "data: [DONE]", did: served},
 		{tool: "curl", request: "  the same, streamed, HTTP/1.1", argv: curl(append(key, "-N", "--http1.1", "-d", demoStream, "https://api.openai.com/v1/chat/completions")...), wants: "data: [DONE]", did: served},
 		{tool: "curl", request: "POST https://api.githubcopilot.com/chat/completions", argv: curl(append(key, "-d", demoAsk, "https://api.githubcopilot.com/chat/completions")...), wants: demoAnswer, did: served},
-		{tool: "curl", request: "GET  https://api.openai.com/v1/models", argv: curl("https://api.openai.com/v1/models"), wants: `"x_detour"`, did: listed},
+		{tool: "curl", request: "GET  https://api.openai.com/v1/models", argv: curl("https://api.openai.com/v1/models"), wants: `"x_detour"`, did: catalogued},
 		{tool: "curl", request: "GET  https://api.openai.com/v1/files", argv: curl("https://api.openai.com/v1/files"), wants: "api.openai.com", did: relayed},
 		{tool: "curl", request: "GET  https://" + demoSite + "/", argv: curl("https://" + demoSite + "/"), wants: demoSite, did: tunnelled},
 		{tool: "curl", request: "  the same, trusting only the site's own CA", argv: curl("https://" + demoSite + "/"), env: []string{"CURL_CA_BUNDLE=$SIM_CA", "SSL_CERT_FILE=$SIM_CA"}, wants: demoSite, did: tunnelled},
@@ -157,7 +157,7 @@ func (d *demo) fate(before counts, wanted fate) fate {
 		return relayed
 	case after.origin > before.origin:
 		return forwarded
-	case after.intercepted > before.intercepted && (wanted == self || wanted == listed):
+	case after.intercepted > before.intercepted && (wanted == self || wanted == catalogued):
 		return wanted
 	}
 	return "nothing that detour saw"
@@ -171,7 +171,7 @@ func summary(out string, s demoStep) string {
 			return fmt.Sprintf("%d events, then [DONE]", strings.Count(out, "data: {"))
 		}
 		return demoAnswer + " …"
-	case listed:
+	case catalogued:
 		return fmt.Sprintf("%d models", strings.Count(out, `"x_detour"`))
 	case tunnelled, relayed, forwarded:
 		return "the site's own answer"

@@ -43,6 +43,8 @@ type Options struct {
 	AllowRemote bool
 	// OnExchange is told of every exchange that ended; it may be nil and must not block.
 	OnExchange func(*record.Exchange)
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // App is a running detour.
@@ -118,7 +120,7 @@ func (a *App) build(ctx context.Context) error {
 		Upstream:      a.upstream.Transport, Relay1: relay1, Relay2: relay2,
 		BodyLimit: cfg.Limits.RequestBody, StallTimeout: cfg.Limits.StallTimeout,
 		CarrierKey: []byte(a.install.CarrierKey.Reveal()),
-		OnExchange: o.OnExchange, Logger: o.Logger,
+		OnExchange: o.OnExchange, Logger: o.Logger, Now: o.Now,
 	})
 	if err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 
 	"detour/ca"
 	"detour/internal/config"
-	"detour/mitm"
 	"detour/router"
 )
 
@@ -67,8 +66,18 @@ type Health struct {
 	Version  string                 `json:"version"`
 	Uptime   int64                  `json:"uptime_seconds"`
 	Accounts []router.AccountStatus `json:"accounts"`
-	Proxy    *mitm.Stats            `json:"proxy,omitempty"`
+	Proxy    *ProxyHealth           `json:"proxy,omitempty"`
 	CA       string                 `json:"ca_sha256,omitempty"`
+}
+
+// ProxyHealth counts what the proxy door does.
+type ProxyHealth struct {
+	Tunnels          int64  `json:"tunnels"`
+	Intercepted      int64  `json:"intercepted"`
+	TunnelsTotal     uint64 `json:"tunnels_total"`
+	InterceptedTotal uint64 `json:"intercepted_total"`
+	BytesUp          uint64 `json:"tunnelled_bytes_up"`
+	BytesDown        uint64 `json:"tunnelled_bytes_down"`
 }
 
 // Health tells how detour fares.
@@ -78,7 +87,7 @@ func (a *App) Health() Health {
 		h.Status = "no accounts"
 	}
 	if a.proxy != nil {
-		s := a.proxy.Stats()
+		s := ProxyHealth(a.proxy.Stats())
 		h.Proxy, h.CA = &s, a.caInfo.SHA256
 	}
 	return h

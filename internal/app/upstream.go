@@ -99,7 +99,7 @@ func (u *Upstream) open(o Options) error {
 		if err != nil {
 			return fmt.Errorf("open account %s: %w", a.ID, err)
 		}
-		ac, err := p.Open(accountConfig(a))
+		ac, err := p.Open(accountConfig(a, o.Now))
 		if err != nil {
 			return fmt.Errorf("open account %s (%s): %w", a.ID, a.Source, err)
 		}
@@ -125,7 +125,7 @@ func (u *Upstream) fromEnvironment(env func(string) string) (config.Account, boo
 	return config.Account{}, false
 }
 
-func accountConfig(a config.Account) providers.AccountConfig {
+func accountConfig(a config.Account, now func() time.Time) providers.AccountConfig {
 	tier := providers.Tier(a.Tier)
 	if a.Disabled {
 		tier = providers.Disabled
@@ -137,7 +137,7 @@ func accountConfig(a config.Account) providers.AccountConfig {
 		}
 	}
 	return providers.AccountConfig{
-		ID: a.ID, Provider: a.Provider, Secret: token, BaseURL: a.BaseURL, Settings: a.Settings, Tier: tier, Source: a.Source,
+		ID: a.ID, Provider: a.Provider, Secret: token, BaseURL: a.BaseURL, Settings: a.Settings, Tier: tier, Source: a.Source, Now: now,
 	}
 }
 

@@ -15,9 +15,12 @@ import (
 	"strings"
 )
 
+// Prefix begins every carrier.
+const Prefix = "dtr1."
+
 // prefix is version 1 with kind r, an item of the Responses dialect. The whole is dtr1.r.<mac>.<id>.<blob>, with mac
 // and id in unpadded base64url.
-const prefix = "dtr1.r."
+const prefix = Prefix + "r."
 
 // macSize is short because a guess gains nothing but an error from the upstream.
 const macSize = 8

@@ -1,0 +1,301 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"detour/internal/app"
+	"detour/internal/config"
+	"detour/internal/secret"
+	"detour/internal/sim"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock is a wall clock that tests set.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+type logs struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// world is a whole detour in this process, with its simulated upstream.
+type world struct {
+	t    *testing.T
+	sim  *sim.Sim
+	app  *app.App
+	logs *logs
+	stop func()
+}
+
+func newWorld(t *testing.T, scenario *sim.Scenario, change func(*app.Options), accounts ...string) *world {
+	t.Helper()
+	w := &world{t: t, logs: &logs{}}
+	home := t.TempDir()
+	o := app.Options{API: true, Proxy: true, Version: "test", Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	so := sim.Options{TLS: true, HTTP2: true, Scenario: scenario}
+	env := map[string]string{"DETOUR_HOME": home}
+	o.Env = func(k string) string { return env[k] }
+	var err error
+	if o.Paths, err = config.FindPaths(o.Env); err != nil {
+		t.Fatal(err)
+	}
+	if o.Config, err = config.Load(o.Paths.Config); err != nil {
+		t.Fatal(err)
+	}
+	o.Config.Server.Port, o.Config.ProxyMode.Port, o.Config.Server.ShutdownGrace = 0, 0, 2*time.Second
+	if change != nil {
+		change(&o)
+	}
+	so.Now = o.Now
+	if w.sim, err = sim.Start(so); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range w.sim.Env() {
+		if _, set := env[k]; !set {
+			env[k] = v
+		}
+	}
+	o.Config.ProxyMode.Hosts = map[string]string{"api.openai.com": w.sim.OriginAddr(), "www.example.test": w.sim.OriginAddr()}
+	for _, a := range accounts {
+		o.Config.Accounts = append(o.Config.Accounts, config.Account{ID: a, Provider: "github-copilot", GitHubToken: secret.New(w.sim.Account(a).Token()), Source: "test"})
+	}
+	if w.app, err = app.New(t.Context(), o); err != nil {
+		_ = w.sim.Close()
+		t.Fatal(err)
+	}
+	w.app.Start(t.Context())
+	w.stop = sync.OnceFunc(func() {
+		if err := w.app.Stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		if err := w.sim.Close(); err != nil {
+			t.Errorf("close sim: %v", err)
+		}
+	})
+	t.Cleanup(w.stop)
+	return w
+}
+
+// client goes through the proxy and trusts the CA.
+func (w *world) client(h2 bool) *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(w.app.CA().Root())
+	roots.AppendCertsFromPEM(w.sim.CAPEM())
+	p := new(http.Protocols)
+	p.SetHTTP1(!h2)
+	p.SetHTTP2(h2)
+	tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: w.app.ProxyAddr()}), Protocols: p, TLSClientConfig: &tls.Config{RootCAs: roots}}
+	w.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+func (w *world) ask(c *http.Client, question string) (int, string) {
+	w.t.Helper()
+	body := fmt.Sprintf(`{"model":"gpt-4o","messages":[{"role":"user","content":%q}]}`, question)
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "https://api.openai.com/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestEightHourClockJump(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{8 * time.Hour, -8 * time.Hour} {
+		t.Run(jump.String(), func(t *testing.T) {
+			t.Parallel()
+			clk := &clock{t: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
+			w := newWorld(t, nil, func(o *app.Options) { o.Now = clk.now }, "alice")
+			c := w.client(true)
+			if status, b := w.ask(c, "before"); status != 200 {
+				t.Fatalf("before: %d %s", status, b)
+			}
+			clk.add(jump)
+			for i := range 3 {
+				if status, b := w.ask(c, "after"); status != 200 {
+					t.Errorf("after, %d: %d %s", i, status, b)
+				}
+			}
+			if n := w.sim.Account("alice").Exchanges(); n != 2 {
+				t.Errorf("%d exchanges, want one before and one after", n)
+			}
+			refused := w.sim.Requests(func(r sim.Request) bool { return r.Status == http.StatusUnauthorized })
+			if len(refused) != 0 {
+				t.Errorf("%d requests went out with a token that was over", len(refused))
+			}
+		})
+	}
+}
+
+func TestStopLeavesNoFileDescriptor(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("counts /proc/self/fd")
+	}
+	count := func() int {
+		e, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(e)
+	}
+	before := count()
+	w := newWorld(t, nil, nil, "alice")
+	c := w.client(true)
+	for range 5 {
+		w.ask(c, "hello")
+	}
+	c.CloseIdleConnections()
+	w.stop()
+	if after := count(); after > before+2 { // the runtime's own poller may stay
+		t.Errorf("%d file descriptors before, %d after", before, after)
+	}
+}
+
+func TestInvariant8_NoSecretReachesTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &sim.Scenario{Faults: []sim.Fault{
+		{On: sim.OpExchange, Status: 500, Body: "echo ghu_sim_alice_" + sim.Marker, Times: 1},
+		{Name: "401", Times: 1},
+	}}, nil, "alice", "frank", "heidi")
+	c := w.client(true)
+	for range 4 {
+		w.ask(c, "hello")
+	}
+	w.stop()
+	log := w.logs.String()
+	if !strings.Contains(log, "exchange") {
+		t.Fatalf("the log is empty: %s", log)
+	}
+	if i := strings.Index(log, sim.Marker); i >= 0 {
+		t.Errorf("a secret is in the log: …%s…", log[max(0, i-200):min(len(log), i+40)])
+	}
+	if strings.Contains(log, "tid=") {
+		t.Errorf("a Copilot token is in the log")
+	}
+}
+
+func TestTheProxyAnswersForItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, nil)
+	for _, h2 := range []bool{false, true} {
+		resp, err := w.client(h2).Get("https://detour.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if !strings.Contains(string(b), `"proxy":true`) || !strings.Contains(string(b), w.app.CAInfo().SHA256) {
+			t.Errorf("got %s", b)
+		}
+	}
+}
+
+func TestOwnAddressesAreServedAndNeverLooped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, nil, "alice")
+	proxy := &url.URL{Scheme: "http", Host: w.app.ProxyAddr()}
+	force := func(*http.Request) (*url.URL, error) { return proxy, nil } // loopback too
+	tr := &http.Transport{Proxy: force}
+	defer tr.CloseIdleConnections()
+	c := &http.Client{Transport: tr}
+	for _, addr := range []string{w.app.APIAddr(), w.app.ProxyAddr(), strings.Replace(w.app.APIAddr(), "127.0.0.1", "localhost", 1)} {
+		resp, err := c.Get("http://" + addr + "/health") // absolute-form
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != 200 || !strings.Contains(string(b), `"status"`) {
+			t.Errorf("absolute-form %s: %d %s", addr, resp.StatusCode, b)
+		}
+		conn, err := net.Dial("tcp", w.app.ProxyAddr()) // CONNECT, then plain HTTP inside, as some agents do for any URL
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\nGET /health HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", addr, addr, addr)
+		b, _ = io.ReadAll(conn)
+		_ = conn.Close()
+		if !strings.HasPrefix(string(b), "HTTP/1.1 200") || !strings.Contains(string(b), `"uptime_seconds"`) {
+			t.Errorf("CONNECT %s: %q", addr, b)
+		}
+	}
+}
+
+func TestStartFailuresUndoThemselves(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	home := t.TempDir()
+	env := func(k string) string { return map[string]string{"DETOUR_HOME": home}[k] }
+	paths, _ := config.FindPaths(env)
+	cfg, err := config.Load(paths.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Server.Port, cfg.ProxyMode.Port = 0, taken.Addr().(*net.TCPAddr).Port
+	_, err = app.New(context.Background(), app.Options{Config: cfg, Paths: paths, Env: env, Logger: slog.New(slog.DiscardHandler), API: true, Proxy: true})
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(home, "ca")); err == nil {
+		t.Error("a CA was made although nothing could start")
+	}
+}
