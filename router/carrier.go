@@ -12,6 +12,7 @@ import (
 
 	"detour/internal/dialect"
 	"detour/internal/dialect/carrier"
+	"detour/internal/dialect/responses"
 	"detour/providers"
 )
 
@@ -68,10 +69,13 @@ func (x *exchange) owned() {
 // unseal restores for account a what it sealed itself, and takes out reasoning that another account sealed: it could
 // only be refused. History that another account compacted cannot be taken out, so that is an error.
 func (x *exchange) unseal(a *providers.Account) ([]byte, error) {
-	if !x.sealed {
+	codec := x.table.carriers[a.ID()]
+	if x.op.endpoint != dialect.EndpointResponses || x.call.Verbatim || codec == nil {
 		return x.call.Body, nil
 	}
-	codec := x.table.carriers[a.ID()]
+	if !x.sealed {
+		return responses.Unseal(x.call.Body, codec.Open), nil
+	}
 	body := x.call.Body
 	items := gjson.GetBytes(body, "input").Array()
 	for i := len(items) - 1; i >= 0; i-- {
@@ -93,5 +97,5 @@ func (x *exchange) unseal(a *providers.Account) ([]byte, error) {
 			return nil, &providers.Error{Kind: providers.KindInvalid, Err: err}
 		}
 	}
-	return body, nil
+	return responses.Unseal(body, codec.Open), nil
 }

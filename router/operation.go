@@ -8,6 +8,8 @@ import (
 
 	"detour/internal/dialect"
 	"detour/internal/dialect/chat"
+	"detour/internal/dialect/messages"
+	"detour/internal/dialect/responses"
 )
 
 // operation is a request that detour knows how to serve.
@@ -28,14 +30,20 @@ type surface struct {
 // owner adds to the intercepted ones.
 func surfaces() map[string]*surface {
 	chat := operation{dialect.EndpointChat, chat.Format{}}
+	responses := operation{dialect.EndpointResponses, responses.Format{}}
+	messages, count := operation{dialect.EndpointMessages, messages.Format{}}, operation{dialect.EndpointCountTokens, messages.Format{}}
 	embeddings, models := operation{dialect.EndpointEmbeddings, chat.format}, operation{dialect.EndpointModels, chat.format}
 
 	openai := map[string]operation{
 		"POST /chat/completions": chat,
+		"POST /responses":        responses,
 		"POST /embeddings":       embeddings,
 		"GET /models":            models,
 	}
-	anthropic := map[string]operation{}
+	anthropic := map[string]operation{
+		"POST /messages":              messages,
+		"POST /messages/count_tokens": count,
+	}
 	all := maps.Clone(openai)
 	maps.Copy(all, anthropic)
 	return map[string]*surface{

@@ -59,6 +59,8 @@ func (f *Failure) fromJSON(raw []byte) {
 			raw = it.Raw()
 			continue
 		case rawjson.Object:
+		case rawjson.Null:
+			return
 		default:
 			f.Message = clip(raw)
 			return
@@ -153,6 +155,14 @@ func htmlTitle(page []byte) string {
 	}
 	title := bytes.Join(bytes.Fields(page[start:start+end]), []byte(" "))
 	return clip(title[:min(len(title), 200)])
+}
+
+// NotAnEvent is the failure of a stream with data that is no JSON object. Upstreams and what stands before them put
+// plain words there when they give up, so the data is quoted.
+func NotAnEvent(data []byte) Failure {
+	f := ParseFailure(0, "", data)
+	f.Message = "upstream broke off with: " + f.Message
+	return f
 }
 
 // EndFailure words why a stream ended before its answer was complete, for the client. cause may be nil. Only a

@@ -25,6 +25,9 @@ func Terminated(f sse.Frame) bool {
 // AppendRaw appends f as it came, with the blank line if that is missing: some clients drop an event without it.
 func AppendRaw(dst []byte, f sse.Frame) []byte {
 	dst = append(dst, f.Raw...)
+	if bytes.HasSuffix(f.Raw, []byte("\n\r")) {
+		return append(dst, '\n') // cut inside the last CRLF
+	}
 	if Terminated(f) {
 		return dst
 	}
@@ -44,7 +47,7 @@ func AppendPatched(dst []byte, f sse.Frame, p *rawjson.Patch) []byte {
 		dst = append(dst, before...)
 		dst = p.Apply(dst, f.Data)
 		dst = append(dst, after...)
-		if !Terminated(f) {
+		if !Terminated(f) || bytes.HasSuffix(after, []byte("\n\r")) {
 			dst = append(bytes.TrimRight(dst, "\r\n"), "\n\n"...)
 		}
 		return dst

@@ -59,7 +59,7 @@ func (t *tap) Frame(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 		if !dialect.Terminated(f) {
 			return dst, dialect.Meta
 		}
-		return append(dst, f.Raw...), dialect.Meta
+		return dialect.AppendRaw(dst, f), dialect.Meta
 	}
 	if t.done {
 		return dst, dialect.Meta
@@ -74,7 +74,7 @@ func (t *tap) Frame(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 		if !dialect.Terminated(f) {
 			return dst, dialect.Meta
 		}
-		return t.fail(dst, dialect.ParseFailure(0, "", data))
+		return t.fail(dst, dialect.NotAnEvent(data))
 	}
 	return t.chunk(dst, f)
 }

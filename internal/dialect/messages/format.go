@@ -1,0 +1,70 @@
+// Package messages is the identity half of Anthropic Messages: requests are looked into, answers are followed and
+// mended while their bytes pass.
+package messages
+
+import (
+	"detour/internal/dialect"
+	"detour/internal/dialect/rawjson"
+	"detour/internal/llm"
+)
+
+// Format is the Messages dialect.
+type Format struct{}
+
+var _ dialect.Format = Format{}
+
+// Name implements dialect.Format.
+func (Format) Name() dialect.Name { return dialect.Messages }
+
+// AppendError implements dialect.Format. A prompt that does not fit is worded the way Anthropic words it.
+func (Format) AppendError(dst []byte, f dialect.Failure) []byte {
+	dst = append(dst, `{"type":"error","error":{"type":`...)
+	dst = rawjson.AppendString(dst, f.AnthropicType())
+	dst = append(dst, `,"message":`...)
+	dst = rawjson.AppendString(dst, f.AnthropicMessage())
+	return append(dst, "}}"...)
+}
+
+// Repair implements dialect.Format. Whole answers of this dialect need no mending.
+func (Format) Repair(body []byte, _ dialect.TapOptions) ([]byte, llm.Usage) {
+	var u llm.Usage
+	if rawjson.Valid(body) {
+		readUsage(&u, rawjson.Get(body, "usage"))
+		readPrice(&u, rawjson.Get(body, "copilot_usage"))
+	}
+	return body, u
+}
+
+// readUsage takes the counts that raw holds; those that it leaves out stay.
+func readUsage(u *llm.Usage, raw []byte) {
+	if rawjson.Of(raw) != rawjson.Object {
+		return
+	}
+	u.Reported = true
+	for it := rawjson.Members(raw, 0); it.Next(); {
+		if rawjson.Of(it.Raw()) == rawjson.Null {
+			continue
+		}
+		switch string(it.Key()) {
+		case "input_tokens":
+			u.Input = dialect.Tokens(it.Raw())
+		case "cache_read_input_tokens":
+			u.CacheRead = dialect.Tokens(it.Raw())
+		case "cache_creation_input_tokens":
+			u.CacheWrite = dialect.Tokens(it.Raw())
+		case "output_tokens":
+			u.Output = dialect.Tokens(it.Raw())
+		case "output_tokens_details":
+			u.Reasoning = dialect.Tokens(rawjson.Get(it.Raw(), "thinking_tokens"))
+		case "copilot_usage":
+			readPrice(u, it.Raw())
+		}
+	}
+	u.Reasoning = min(u.Reasoning, u.Output)
+}
+
+func readPrice(u *llm.Usage, raw []byte) {
+	if n, ok := dialect.NanoAIU(raw); ok {
+		u.NanoAIU = n
+	}
+}
