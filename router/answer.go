@@ -74,6 +74,7 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 func (x *exchange) relayStream(a *providers.Account, resp *http.Response) error {
 	tap := x.op.format.NewTap(x.tapOptions(a))
 	frames := sse.NewReader(resp.Body)
+	frames.Limit = int(x.table.EventLimit)
 	flush := http.NewResponseController(x.w)
 	out := streamBuffers.get()
 	defer streamBuffers.put(out)

@@ -44,19 +44,24 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 		return
 	}
 	ctx := x.req.Context()
-	retries := 0
+	rounds := rounds{Retry: x.table.Retry}
 	var last *providers.Error
 	for {
-		account, err := x.table.pool.Pick(x.wish)
-		if err != nil {
+		var account *providers.Account
+		var err error
+		if len(x.wish.Tried) < x.table.Retry.Attempts {
+			account, err = x.table.pool.Pick(x.wish)
+		}
+		if account == nil {
 			if last == nil {
 				x.failNoAccount(err)
 				return
 			}
-			if !x.again(ctx, last, &retries) {
+			if !rounds.again(ctx, last) {
 				x.failUpstream(last)
 				return
 			}
+			x.wish.Tried = nil
 			continue
 		}
 		err = x.attempt(ctx, account)
@@ -88,23 +93,27 @@ func (x *exchange) elsewhere(e *providers.Error) bool {
 	return true
 }
 
+// rounds counts how often an exchange went over all accounts again, and how long it slept for it.
+type rounds struct {
+	Retry
+	done  int
+	slept time.Duration
+}
+
 // again decides whether, with every account tried, a failure that passes is worth another round, and sleeps before
 // it. Failures that only a person can mend are not.
-func (x *exchange) again(ctx context.Context, e *providers.Error, retries *int) bool {
+func (r *rounds) again(ctx context.Context, e *providers.Error) bool {
 	switch e.Kind {
 	case providers.KindNetwork, providers.KindServer, providers.KindIncomplete, providers.KindOverloaded:
 	default:
 		return false
 	}
-	if *retries >= x.table.Retry.Connection {
+	wait := cmp.Or(e.RetryAfter, time.Duration(float64(r.InitialBackoff)*math.Pow(r.Multiplier, float64(r.done))))
+	if r.done >= r.Connection || wait > r.MaxSingleWait || r.slept+wait > r.MaxWait {
 		return false
 	}
-	wait := cmp.Or(e.RetryAfter, time.Duration(float64(x.table.Retry.InitialBackoff)*math.Pow(2, float64(*retries))))
-	if wait > 10*time.Second {
-		return false
-	}
-	*retries++
-	x.wish.Tried = nil
+	r.done++
+	r.slept += wait
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -14,11 +14,11 @@ import (
 
 // Models configures how a name that a client sends becomes the name of a model that an account has.
 type Models struct {
-	// Alias maps a whole name. It comes first: what the owner configured always wins.
+	// Alias maps a whole name, to another alias perhaps. It comes first: what the owner configured always wins.
 	Alias map[string]string
 	// Prefix maps every name that starts with a key; the longest key wins.
 	Prefix map[string]string
-	// Families maps a family name ("opus") to the model that stands for it. They count in every mode but exact.
+	// Families maps a family name ("opus") to the model that stands for it in fuzzy mode.
 	Families map[string]string
 }
 
@@ -60,7 +60,7 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue) (resolution, er
 		}
 		return resolution{id, provider, true}, nil
 	}
-	wanted := m.configured(name)
+	wanted := m.configured(name, mode)
 	provider := ""
 	if p, id, found := strings.Cut(wanted, "/"); found && cat.hasProvider(p) {
 		provider, wanted = p, id
@@ -82,22 +82,28 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue) (resolution, er
 	return resolution{}, &unknownModelError{name, cat.near(wanted)}
 }
 
-// configured applies alias, prefix and families, in that order, once.
-func (m *Models) configured(name string) string {
-	if to, ok := m.Alias[name]; ok {
-		return to
-	}
-	longest := -1
-	out := name
-	for prefix, to := range m.Prefix {
-		if len(prefix) > longest && strings.HasPrefix(name, prefix) {
-			longest, out = len(prefix), to
+// configured applies the owner's own words for models: aliases, which may name one another, then the longest prefix,
+// then in fuzzy mode families.
+func (m *Models) configured(name string, mode Mode) string {
+	for range len(m.Alias) { // a loop of aliases ends here; configuration refuses it
+		to, ok := m.Alias[name]
+		if !ok {
+			break
+		}
+		if name = to; m.Alias[name] == "" {
+			return name
 		}
 	}
-	if longest >= 0 {
+	longest, out := "", name
+	for prefix, to := range m.Prefix {
+		if len(prefix) >= len(longest) && strings.HasPrefix(name, prefix) {
+			longest, out = prefix, to
+		}
+	}
+	if longest != "" {
 		return out
 	}
-	if to, ok := m.Families[strings.ToLower(strings.TrimSuffix(name, "[1m]"))]; ok {
+	if to, ok := m.Families[strings.ToLower(strings.TrimSuffix(name, "[1m]"))]; ok && mode == ModeFuzzy {
 		return to
 	}
 	return name

@@ -14,6 +14,7 @@ import (
 
 	"detour/internal/dialect"
 	"detour/internal/record"
+	"detour/internal/sse"
 	"detour/providers"
 )
 
@@ -34,8 +35,8 @@ type Config struct {
 	// Relay1 and Relay2 carry relayed requests to the host that the client named, over HTTP/1.1 and HTTP/2.
 	Relay1, Relay2 http.RoundTripper
 
-	BodyLimit    int64         // bytes of a request body; 0 means 64 MiB
-	StallTimeout time.Duration // silence of an upstream that ends an attempt; 0 means 15 minutes
+	BodyLimit  int64 // bytes of a request body; 0 means 64 MiB
+	EventLimit int64 // bytes of one event of a stream; 0 means 64 MiB
 	// CarrierKey authenticates the opaque values that clients store for us.
 	CarrierKey []byte
 	// OnExchange is told of every exchange that ended; it may be nil and must not block.
@@ -44,14 +45,29 @@ type Config struct {
 	Now        func() time.Time // nil means time.Now
 }
 
-// Retry bounds the only retry loop of the program.
+// Retry bounds the only retry loop of the program. Zero values mean the documented defaults.
 type Retry struct {
-	// Connection is how many times one exchange may try again after it could not reach an upstream or the upstream
-	// broke before answering; 0 means 3.
+	// Attempts is how many accounts one exchange may try; 0 means 3.
+	Attempts int
+	// Connection is how many times an exchange may go round again when it could not reach an upstream, or the upstream
+	// broke before it answered, and no other account is left to go to; 0 means 3.
 	Connection int
-	// InitialBackoff is slept before the first such try when no other account is left to go to, and doubled for
-	// each further one; 0 means half a second.
+	// InitialBackoff is slept before the first such round, and Multiplier times the last sleep before each further
+	// one; 0 means a second, and 2.
 	InitialBackoff time.Duration
+	Multiplier     float64
+	// MaxSingleWait and MaxWait bound one sleep and all of them; 0 means 10 and 20 seconds.
+	MaxSingleWait, MaxWait time.Duration
+}
+
+func (r Retry) withDefaults() Retry {
+	r.Attempts = cmp.Or(r.Attempts, 3)
+	r.Connection = cmp.Or(r.Connection, 3)
+	r.InitialBackoff = cmp.Or(r.InitialBackoff, time.Second)
+	r.Multiplier = cmp.Or(r.Multiplier, 2)
+	r.MaxSingleWait = cmp.Or(r.MaxSingleWait, 10*time.Second)
+	r.MaxWait = cmp.Or(r.MaxWait, 20*time.Second)
+	return r
 }
 
 // Router serves both doors. It is safe for concurrent use.
@@ -86,9 +102,8 @@ func (r *Router) Reload(cfg Config) error {
 	cfg.APIMode = cmp.Or(cfg.APIMode, ModeRoute)
 	cfg.ProxyMode = cmp.Or(cfg.ProxyMode, ModeRoute)
 	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 64<<20)
-	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, 15*time.Minute)
-	cfg.Retry.Connection = cmp.Or(cfg.Retry.Connection, 3)
-	cfg.Retry.InitialBackoff = cmp.Or(cfg.Retry.InitialBackoff, 500*time.Millisecond)
+	cfg.EventLimit = cmp.Or(cfg.EventLimit, sse.MaxFrame)
+	cfg.Retry = cfg.Retry.withDefaults()
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -19,7 +19,7 @@ import (
 func TestModelNames(t *testing.T) {
 	t.Parallel()
 	models := router.Models{
-		Alias:    map[string]string{"fast": "gpt-x", "chat-only": "gpt-x", "own": "fake/gpt-x"},
+		Alias:    map[string]string{"fast": "gpt-x", "chat-only": "gpt-x", "own": "fake/gpt-x", "faster": "fast"},
 		Prefix:   map[string]string{"o-": "gpt-x", "o-special-": "claude-sonnet-4.5"},
 		Families: map[string]string{"sonnet": "claude-sonnet-4.6"},
 	}
@@ -32,8 +32,10 @@ func TestModelNames(t *testing.T) {
 		{"alias to a provider", "own", "", "gpt-x"},
 		{"prefix", "o-anything", "", "gpt-x"},
 		{"longest prefix", "o-special-1", "", "claude-sonnet-4.5"},
-		{"family", "sonnet", "", "claude-sonnet-4.6"},
-		{"family with 1m", "sonnet[1m]", "", "claude-sonnet-4.6"},
+		{"family", "sonnet", "fuzzy", "claude-sonnet-4.6"},
+		{"family with 1m", "sonnet[1m]", "fuzzy", "claude-sonnet-4.6"},
+		{"family out of fuzzy mode", "sonnet", "", ""},
+		{"alias of an alias", "faster", "", "gpt-x"},
 		{"dashes for dots", "claude-sonnet-4-5", "", "claude-sonnet-4.5"},
 		{"dated", "claude-sonnet-4-5-20250929", "", "claude-sonnet-4.5"},
 		{"upper case and vendor", "anthropic/Claude-Sonnet-4.5", "", "claude-sonnet-4.5"},
@@ -344,9 +346,7 @@ func TestManyConversationsAtOnce(t *testing.T) {
 				t.Errorf("account %+v", s)
 			}
 		}
-		home := map[string]string{}
 		for _, e := range w.exchanges() {
-			_ = home
 			if e.Status != 200 {
 				t.Errorf("recorded %+v", e)
 			}

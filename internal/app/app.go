@@ -113,12 +113,15 @@ func (a *App) build(ctx context.Context) error {
 			Strategy: cfg.Pool.Strategy, Cooldown: cfg.Pool.FailureCooldown,
 			AffinityTTL: cfg.Pool.AffinityTTL, FailoverOnLimit: cfg.Pool.FailoverOnLimit,
 		},
-		Models:  router.Models{Alias: cfg.Models.Alias, Prefix: cfg.Models.Prefix, Families: cfg.Models.Families},
-		Retry:   router.Retry{Connection: cfg.Retry.MaxConnectionRetries, InitialBackoff: cfg.Retry.InitialBackoff},
+		Models: router.Models{Alias: cfg.Models.Alias, Prefix: cfg.Models.Prefix, Families: cfg.Models.Families},
+		Retry: router.Retry{
+			Attempts: cfg.Retry.MaxAttempts, Connection: cfg.Retry.MaxConnectionRetries, InitialBackoff: cfg.Retry.InitialBackoff,
+			Multiplier: cfg.Retry.Multiplier, MaxSingleWait: cfg.Retry.MaxSingleWait, MaxWait: cfg.Retry.MaxWait,
+		},
 		APIMode: router.Mode(cfg.Server.RouteMode), ProxyMode: router.Mode(cfg.ProxyMode.RouteMode),
 		ProviderModes: modes(cfg.ProxyMode.ProviderModes),
 		Upstream:      a.upstream.Transport, Relay1: relay1, Relay2: relay2,
-		BodyLimit: cfg.Limits.RequestBody, StallTimeout: cfg.Limits.StallTimeout,
+		BodyLimit: cfg.Limits.RequestBody, EventLimit: cfg.Limits.SSEEvent,
 		CarrierKey: []byte(a.install.CarrierKey.Reveal()),
 		OnExchange: o.OnExchange, Logger: o.Logger, Now: o.Now,
 	})
@@ -197,17 +200,16 @@ func (a *App) buildProxy(targets *dial.Dialer, forward http.RoundTripper) error 
 // intercepted returns the test for hosts to decrypt: those whose requests the router serves and those that the owner
 // adds, less those that the owner takes out and those that the CA may not sign for.
 func (a *App) intercepted() func(host string) bool {
-	hosts := map[string]bool{}
-	for _, h := range InterceptedHosts(a.opts.Config) {
-		hosts[h] = true
-	}
-	for h := range hosts {
-		if !a.ca.Covers(h) {
-			delete(hosts, h)
+	hosts := InterceptedHosts(a.opts.Config)
+	for _, h := range hosts {
+		if !a.ca.Covers(strings.TrimPrefix(h, "*.")) {
 			a.opts.Logger.Warn("host is tunnelled, because the ca was made without it", "host", h, "hint", "run `detour proxy ca regenerate` and trust the new certificate")
 		}
 	}
-	return func(host string) bool { return hosts[host] }
+	passed := a.opts.Config.ProxyMode.PassthroughHosts
+	return func(host string) bool {
+		return matches(hosts, host) && !matches(passed, host) && a.ca.Covers(host)
+	}
 }
 
 // serveIntercepted answers for the proxy's own name and hands everything else to the router.

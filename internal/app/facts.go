@@ -33,7 +33,10 @@ func OpenCA(cfg *config.Config, paths config.Paths) (*ca.Authority, error) {
 
 // CAOptions say where the CA is and which names it may sign for.
 func CAOptions(cfg *config.Config, paths config.Paths) ca.Options {
-	o := ca.Options{Dir: cfg.ProxyMode.CADir, Hosts: slices.Concat(builtinHosts(), cfg.ProxyMode.InterceptHosts)}
+	o := ca.Options{Dir: cfg.ProxyMode.CADir, Hosts: builtinHosts()}
+	for _, h := range cfg.ProxyMode.InterceptHosts {
+		o.Hosts = append(o.Hosts, strings.TrimPrefix(h, "*.")) // a permitted name covers its sub-domains
+	}
 	if o.Dir == "" {
 		o.Dir = paths.CADir
 	}
@@ -236,8 +239,19 @@ func doorURL(cert, host string, l net.Listener) string {
 // String names the doors, for logs.
 func (a *App) String() string { return fmt.Sprintf("api %s proxy %s", a.APIAddr(), a.ProxyAddr()) }
 
-// InterceptedHosts lists the hosts that the proxy decrypts by configuration.
+// matches tells whether host is one of the patterns, each a name or "*." and a suffix.
+func matches(patterns []string, host string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		if suffix, ok := strings.CutPrefix(p, "*"); ok {
+			return strings.HasSuffix(host, suffix)
+		}
+		return p == host
+	})
+}
+
+// InterceptedHosts lists the hosts that the proxy decrypts by configuration. An entry is a name, or "*." and
+// a suffix.
 func InterceptedHosts(cfg *config.Config) []string {
 	hosts := slices.Concat(router.InterceptHosts(), cfg.ProxyMode.InterceptHosts)
-	return slices.DeleteFunc(hosts, func(h string) bool { return slices.Contains(cfg.ProxyMode.PassthroughHosts, h) })
+	return slices.DeleteFunc(hosts, func(h string) bool { return matches(cfg.ProxyMode.PassthroughHosts, h) })
 }

@@ -56,6 +56,7 @@ func TestPeekFindsMembersAnywhere(t *testing.T) {
 		`{"messages":[{"model":"no","stream":false,"content":"a \"model\": {["}],"n":1,"stream":true,"model":"gpt-4.1"}`,
 		"{\n \"stream\" : true ,\n \"x\" : null, \"model\" : \"gpt-4.1\" }",
 		`{"a":{"b":[1,{"model":"no"}]},"model":"gpt-4.1","c":-1.5e3,"stream":true}`,
+		`{"x":"\"","model":"gpt-4.1","stream":true}`,
 	} {
 		if g := r.infer("/chat/completions", body); g.status != 200 || !strings.Contains(g.body, "[DONE]") {
 			t.Errorf("%s: %d %s", body, g.status, g.body)

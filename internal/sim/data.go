@@ -16,6 +16,7 @@ const defaultMaxBody = 20 << 20
 func (s *Sim) serveCopilot(c *call) {
 	c.dataHeaders()
 	if c.r.URL.Path == "/_ping" {
+		c.note(func(r *Request) { r.Op = OpPing })
 		c.reply(200, typeText, []byte("OK"))
 		return
 	}
@@ -192,6 +193,13 @@ func (c *call) models() {
 
 // session answers POST /models/session, the start of the automatic mode.
 func (c *call) session() {
+	if err := c.collect("", "", nil); err != nil {
+		c.mistake(err)
+		return
+	}
+	if c.faulted() {
+		return
+	}
 	var ids []string
 	for i := range c.st.Models {
 		if m := &c.st.Models[i]; m.Picker && m.Policy != PolicyDisabled && m.Policy != PolicyUnconfigured {

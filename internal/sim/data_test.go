@@ -295,12 +295,12 @@ func TestClientCancelIsRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Arrived(t.Context(), 1); err != nil {
+		if err := g.Arrived(soon(t), 1); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
 		resp.Body.Close()
-		q, err := r.Await(t.Context(), 1, func(q sim.Request) bool { return q.Op == sim.OpChat && q.Done })
+		q, err := r.Await(soon(t), 1, func(q sim.Request) bool { return q.Op == sim.OpChat && q.Done })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func TestCompleteAnswersAreNotCancelled(t *testing.T) {
 		r.infer("/chat/completions", `{"model":"gpt-4.1","stream":true,"messages":[{"role":"user","content":"x"}]}`)
 		r.client.CloseIdleConnections()
 	}
-	q, err := r.Await(t.Context(), 20, func(q sim.Request) bool { return q.Done })
+	q, err := r.Await(soon(t), 20, func(q sim.Request) bool { return q.Done })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestRecordLimits(t *testing.T) {
 	if q := r.Requests(); q != nil {
 		t.Errorf("recorded %+v", q)
 	}
-	if _, err := r.Await(t.Context(), 1); err == nil {
+	if _, err := r.Await(soon(t), 1); err == nil {
 		t.Error("Await must fail when nothing is recorded")
 	}
 	r = start(t, sim.Options{Record: 8})

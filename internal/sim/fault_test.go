@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -159,7 +160,7 @@ func TestGatesAndStalls(t *testing.T) {
 		go func() {
 			done <- r.infer("/responses", fmt.Sprintf(surfaces["/responses"].body, "[[sim:gate="+name+"]]"))
 		}()
-		if err := gate.Arrived(t.Context(), 1); err != nil {
+		if err := gate.Arrived(soon(t), 1); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -255,14 +256,14 @@ func TestSilentAnswersEndWithTheClient(t *testing.T) {
 				done <- err
 			}()
 			mine := func(q sim.Request) bool { return strings.Contains(string(q.Body), fault) }
-			if _, err := r.Await(t.Context(), 1, mine, func(q sim.Request) bool { return q.Status != 0 || fault == "hang" && q.Model != "" }); err != nil {
+			if _, err := r.Await(soon(t), 1, mine, func(q sim.Request) bool { return q.Status != 0 || fault == "hang" && q.Model != "" }); err != nil {
 				t.Fatal(err)
 			}
 			cancel()
 			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("h2 %v, %s: %v", h2, fault, err)
 			}
-			q, err := r.Await(t.Context(), 1, mine, func(q sim.Request) bool { return q.Done })
+			q, err := r.Await(soon(t), 1, mine, func(q sim.Request) bool { return q.Done })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -270,5 +271,29 @@ func TestSilentAnswersEndWithTheClient(t *testing.T) {
 				t.Errorf("h2 %v, %s: recorded %+v", h2, fault, q[0])
 			}
 		}
+	}
+}
+
+func TestBytewiseWrites(t *testing.T) {
+	t.Parallel()
+	r := start(t, sim.Options{})
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.CopilotURL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := fmt.Sprintf(surfaces["/responses"].body, "[[sim:fault=bytes]]")
+	_, err = fmt.Fprintf(conn, "POST /responses HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		r.Account("alice").Token(), len(body), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stream, _ := strings.Cut(string(raw), "\r\n\r\n")
+	if n := strings.Count(stream, "\r\n1\r\n"); n < 1000 || len(stream) > 6*(n+3) {
+		t.Errorf("%d chunks of one byte in %d bytes of stream", n, len(stream))
 	}
 }

@@ -178,7 +178,7 @@ func TestWithheldToolArguments(t *testing.T) {
 	r := start(t, sim.Options{Scenario: &sim.Scenario{Messages: sim.Messages{WithholdJSON: g}}})
 	done := make(chan got, 1)
 	go func() { done <- r.infer("/v1/messages", fmt.Sprintf(thinkingTurn, true)) }()
-	if err := g.Arrived(t.Context(), 1); err != nil {
+	if err := g.Arrived(soon(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	g.Open()

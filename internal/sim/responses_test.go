@@ -98,6 +98,9 @@ func TestResponsesReasoningReplay(t *testing.T) {
 	if g := r.infer("/responses", replay(id, secret)); g.status != 200 {
 		t.Errorf("own pair: %d %s", g.status, g.body)
 	}
+	if g := r.infer("/responses", replay("", secret)); g.status != 200 {
+		t.Errorf("without id: %d %s", g.status, g.body)
+	}
 	for name, g := range map[string]got{
 		"other id":       r.infer("/responses", replay("rs_1", secret)),
 		"changed secret": r.infer("/responses", replay(id, secret+"x")),
@@ -107,6 +110,10 @@ func TestResponsesReasoningReplay(t *testing.T) {
 		if g.status != 400 || !strings.Contains(g.body, "The encrypted content gAAA... could not be verified. Reason: ") || !strings.Contains(g.body, `"invalid_request_body"`) {
 			t.Errorf("%s: %d %s", name, g.status, g.body)
 		}
+	}
+	r.Update(func(sc *sim.Scenario) { sc.Responses.RequireReasoningID = true })
+	if g := r.infer("/responses", replay("", secret)); g.status != 400 {
+		t.Errorf("without id, ids required: %d %s", g.status, g.body)
 	}
 	r.Update(func(sc *sim.Scenario) { sc.Responses.NoReplayCheck = true })
 	if g := r.infer("/responses", replay("rs_1", "x")); g.status != 200 {

@@ -40,7 +40,7 @@ type Scenario struct {
 
 	// Canned answers inference requests from pre-rendered bytes: only the
 	// token, "model" and "stream" are looked at. Text, ids and usage are
-	// constant. For benchmarks.
+	// constant, and premium requests are not counted. For benchmarks.
 	Canned bool
 	// OriginCopilot lets the origin serve the simulated planes for github.com,
 	// api.github.com and *.githubcopilot.com, for clients with hard-coded hosts.
@@ -119,9 +119,13 @@ type Chat struct {
 
 // Responses holds the switches of /responses.
 type Responses struct {
-	StableIDs         bool // one id for an item in all events, as in the public API
-	NoObfuscation     bool
-	NoReplayCheck     bool // encrypted_content is not verified
+	StableIDs     bool // one id for an item in all events, as in the public API
+	NoObfuscation bool
+	NoReplayCheck bool // encrypted_content is not verified
+	// RequireReasoningID refuses encrypted_content that comes back without the
+	// id it is bound to. By default clients that drop ids are let through.
+	RequireReasoningID bool
+
 	AllowWebSearch    bool // web_search tools are accepted
 	RejectCustom      bool // custom (freeform) tools are refused
 	RejectFewTokens   bool // max_output_tokens below 16 is refused
