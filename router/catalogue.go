@@ -74,6 +74,18 @@ func newCatalogues(cfg Config, observe func(*providers.Account, error), now func
 	return c
 }
 
+// inherit takes over what old was told for the accounts that both have.
+func (c *catalogues) inherit(old *catalogues) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for _, a := range c.accounts {
+		if l, ok := old.listings[a.ID()]; ok && slices.Contains(old.accounts, a) {
+			c.listings[a.ID()] = l
+		}
+	}
+	c.current = c.merge()
+}
+
 // get returns the catalogue, fetching what is due. While an old picture exists nobody waits for a new one.
 func (c *catalogues) get(ctx context.Context) *catalogue {
 	c.mu.Lock()

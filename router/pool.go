@@ -3,6 +3,7 @@ package router
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -79,6 +80,24 @@ func NewPool(cfg PoolConfig, accounts []*providers.Account, now func() time.Time
 		p.members = append(p.members, &member{account: a, models: map[string]state{}})
 	}
 	return p
+}
+
+// inherit takes over what old knows of the accounts that both have, and its conversations. Exchanges under way report
+// to old, which costs at most the news of their ends.
+func (p *Pool) inherit(old *Pool) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for _, m := range p.members {
+		i := slices.IndexFunc(old.members, func(o *member) bool { return o.account == m.account })
+		if i < 0 {
+			continue
+		}
+		m.served, m.state, m.models = old.members[i].served, old.members[i].state, maps.Clone(old.members[i].models)
+	}
+	for k, b := range old.affinity {
+		p.affinity[k] = &binding{b.account, b.used}
+	}
+	p.next = old.next % max(1, len(p.members))
 }
 
 // Wish says what a request needs of an account.

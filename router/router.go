@@ -96,8 +96,8 @@ func New(cfg Config) (*Router, error) {
 	return r, nil
 }
 
-// Reload replaces the configuration. Exchanges under way finish with the old one. An error leaves the old one in
-// place.
+// Reload replaces the configuration. Exchanges under way finish with the old one; accounts that are in both keep their
+// state. An error leaves the old one in place. It must not be called twice at once.
 func (r *Router) Reload(cfg Config) error {
 	cfg.APIMode = cmp.Or(cfg.APIMode, ModeRoute)
 	cfg.ProxyMode = cmp.Or(cfg.ProxyMode, ModeRoute)
@@ -125,10 +125,13 @@ func (r *Router) Reload(cfg Config) error {
 		relay:    newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers: newCarriers(cfg.CarrierKey, cfg.Accounts),
 	}
-	old := r.table.Swap(t)
+	old := r.table.Load()
 	if old != nil {
 		old.models.wait()
+		pool.inherit(old.pool)
+		t.models.inherit(old.models)
 	}
+	r.table.Store(t)
 	return nil
 }
 

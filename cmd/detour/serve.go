@@ -140,7 +140,7 @@ func greet(w io.Writer, a *app.App, s settings) {
 		}
 	}
 	if len(a.Upstream().Accounts) == 0 {
-		fmt.Fprintln(w, "  next   there is no account yet: sign in with `detour login` in another terminal, then restart")
+		fmt.Fprintln(w, "  next   there is no account yet: sign in with `detour login` in another terminal")
 	}
 }
 

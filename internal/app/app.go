@@ -53,6 +53,7 @@ type App struct {
 	install  *config.Install
 	upstream *Upstream
 	router   *router.Router
+	routes   router.Config // what router was made from; accounts may change
 	ca       *ca.Authority // nil without the proxy door
 	caInfo   ca.Info       // asking for it reads the machine's trust store
 	keys     *clientkey.Store
@@ -107,7 +108,7 @@ func (a *App) build(ctx context.Context) error {
 		relay2.CloseIdleConnections()
 		return nil
 	})
-	a.router, err = router.New(router.Config{
+	a.routes = router.Config{
 		Providers: a.upstream.Providers, Accounts: a.upstream.Accounts,
 		Pool: router.PoolConfig{
 			Strategy: cfg.Pool.Strategy, Cooldown: cfg.Pool.FailureCooldown,
@@ -124,8 +125,8 @@ func (a *App) build(ctx context.Context) error {
 		BodyLimit: cfg.Limits.RequestBody, EventLimit: cfg.Limits.SSEEvent,
 		CarrierKey: []byte(a.install.CarrierKey.Reveal()),
 		OnExchange: o.OnExchange, Logger: o.Logger, Now: o.Now,
-	})
-	if err != nil {
+	}
+	if a.router, err = router.New(a.routes); err != nil {
 		return err
 	}
 	a.cleanups.add("router", func(context.Context) error { a.router.Close(); return nil })
@@ -298,15 +299,18 @@ func (a *App) Start(ctx context.Context) {
 	if a.proxy != nil {
 		a.serve("proxy server", func() error { return a.proxy.Serve(a.proxyListener) }, a.proxy.Shutdown)
 	}
-	if len(a.upstream.Accounts) > 0 {
-		warm, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan struct{})
-		go func() { // stopped and joined by the cleanup
-			defer close(done)
-			a.router.Warm(warm)
-		}()
-		a.cleanups.add("warm-up", func(context.Context) error { cancel(); <-done; return nil })
-	}
+	a.background("accounts", a.tendAccounts)
+}
+
+// background runs f on a goroutine that the cleanup stops through f's context, and joins.
+func (a *App) background(name string, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	a.cleanups.add(name, func(context.Context) error { cancel(); <-done; return nil })
 }
 
 // serve runs one server on a goroutine that the cleanup stops and joins.

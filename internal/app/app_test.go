@@ -299,3 +299,43 @@ func TestStartFailuresUndoThemselves(t *testing.T) {
 		t.Error("a CA was made although nothing could start")
 	}
 }
+
+func TestASignInWhileRunningIsTakenUp(t *testing.T) {
+	t.Parallel()
+	var paths config.Paths
+	w := newWorld(t, nil, func(o *app.Options) { paths = o.Paths })
+	c := w.client(true)
+	if status, b := w.ask(c, "nobody"); status != http.StatusServiceUnavailable || !strings.Contains(b, "detour login") {
+		t.Errorf("without an account: %d %s", status, b)
+	}
+	save := func(name string) {
+		t.Helper()
+		if err := config.SaveAccount(paths.Accounts, config.Account{ID: name, Provider: "github-copilot", GitHubToken: secret.New(w.sim.Account(name).Token())}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !ok(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s was not taken up:\n%s", what, w.logs)
+			}
+			<-time.After(20 * time.Millisecond) // a real file on a real disk: there is nothing to wait on
+		}
+	}
+	save("alice")
+	until("alice", func() bool { status, _ := w.ask(c, "one"); return status == 200 })
+	exchanges := w.sim.Account("alice").Exchanges()
+	save("ivan")
+	until("ivan", func() bool { return len(w.app.Health().Accounts) == 2 })
+	if status, _ := w.ask(c, "one"); status != 200 || w.sim.Account("alice").Exchanges() != exchanges {
+		t.Errorf("status %d; alice exchanged %d times, was %d: an unchanged account must keep its lease", status, w.sim.Account("alice").Exchanges(), exchanges)
+	}
+	if err := os.WriteFile(paths.Accounts, []byte("not toml ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until("the broken file's report", func() bool { return strings.Contains(w.logs.String(), "accounts were not reloaded") })
+	if status, _ := w.ask(c, "still"); status != 200 {
+		t.Errorf("status %d after a broken file, want the accounts as they were", status)
+	}
+}

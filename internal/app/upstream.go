@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,20 +67,31 @@ func NewUpstream(o Options, self []string) (*Upstream, error) {
 		Version: o.Version,
 	})
 	u.Providers = all.Registry(u.Copilot)
-	if err := u.open(o); err != nil {
+	if err := u.Reopen(o); err != nil {
 		u.Close()
 		return nil, err
 	}
 	return u, nil
 }
 
-// open opens the accounts: those of config.toml and accounts.toml, or in place of their Copilot accounts the one that
-// the environment names.
-func (u *Upstream) open(o Options) error {
+// Reopen opens the accounts: those of config.toml and accounts.toml, or in place of their Copilot accounts the one that
+// the environment names. An account that was open already and has not changed stays the same value, with its lease.
+// After an error the accounts are what they were.
+func (u *Upstream) Reopen(o Options) error {
 	saved, err := config.LoadAccounts(o.Paths.Accounts)
 	if err != nil {
 		return err
 	}
+	before, notes := u.Accounts, u.Notes
+	u.Accounts, u.Notes = nil, nil
+	if err := u.open(o, saved, before); err != nil {
+		u.Accounts, u.Notes = before, notes
+		return err
+	}
+	return nil
+}
+
+func (u *Upstream) open(o Options, saved []config.Account, before []*providers.Account) error {
 	list := slices.Concat(o.Config.Accounts, saved)
 	if env, ok := u.fromEnvironment(o.Env); ok {
 		n := len(list)
@@ -99,13 +111,23 @@ func (u *Upstream) open(o Options) error {
 		if err != nil {
 			return fmt.Errorf("open account %s: %w", a.ID, err)
 		}
-		ac, err := p.Open(accountConfig(a, o.Now))
+		cfg := accountConfig(a, o.Now)
+		if i := slices.IndexFunc(before, func(b *providers.Account) bool { return same(b.Config(), cfg) }); i >= 0 {
+			u.Accounts = append(u.Accounts, before[i])
+			continue
+		}
+		ac, err := p.Open(cfg)
 		if err != nil {
 			return fmt.Errorf("open account %s (%s): %w", a.ID, a.Source, err)
 		}
 		u.Accounts = append(u.Accounts, ac)
 	}
 	return nil
+}
+
+// same tells whether two configurations mean the same account.
+func same(a, b providers.AccountConfig) bool {
+	return a.ID == b.ID && a.Provider == b.Provider && a.Secret.Equal(b.Secret) && a.BaseURL == b.BaseURL && a.Tier == b.Tier && maps.Equal(a.Settings, b.Settings)
 }
 
 // fromEnvironment returns the account that the environment names. A classic personal access token can never be
