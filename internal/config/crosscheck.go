@@ -28,18 +28,18 @@ func crossCheck(f *parsed) []Problem {
 		{c.ProxyMode.CA.Cert, c.ProxyMode.CA.Key, "proxy_mode.ca.cert", "proxy_mode.ca.key"},
 	}
 	for _, p := range pairs {
-		if (p.a == "") != (p.b == "") {
-			add(p.nameA+" and "+p.nameB+" go together", "", p.nameA, p.nameB)
+		switch {
+		case p.a != "" && p.b == "":
+			add("needs "+p.nameB+" beside it", "", p.nameA)
+		case p.a == "" && p.b != "":
+			add("needs "+p.nameA+" beside it", "", p.nameB)
 		}
 	}
 	if c.ProxyMode.CA.Chain != "" && c.ProxyMode.CA.Cert == "" {
-		add("proxy_mode.ca.chain needs proxy_mode.ca.cert", "", "proxy_mode.ca.chain")
+		add("needs proxy_mode.ca.cert beside it", "", "proxy_mode.ca.chain")
 	}
 	if c.Proxy.System && !c.Proxy.URL.IsZero() {
 		add("proxy.system and proxy.url exclude each other", "remove one of them", "proxy.url", "proxy.system")
-	}
-	if c.Retry.MaxSingleWait > c.Retry.MaxWait {
-		add("retry.max_single_wait is longer than retry.max_wait", "", "retry.max_wait", "retry.max_single_wait")
 	}
 	return append(out, aliasLoops(f)...)
 }

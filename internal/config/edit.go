@@ -52,7 +52,7 @@ func Add(file, key, value string) error {
 			return t.path, nil
 		}
 		return t.path, e.set(t.path, render(append(slices.Clone(elements), one)))
-	}, value)
+	}, key, value)
 }
 
 // Unset removes a setting, so that its default holds again. Naming a table removes all of it. Unlike Set it takes
@@ -63,16 +63,20 @@ func Unset(file, key string) error { return unsetIn(file, "", key) }
 func UnsetAccount(file, id, key string) error { return unsetIn(file, id, key) }
 
 func setIn(file, account, key, value string) error {
-	return editFile(file, func(e *editor, f *parsed) (path, error) {
-		t, err := f.target(account, key)
-		if err != nil {
-			return nil, err
-		}
-		if t.entry {
-			return t.path, e.set(t.path, quote(value))
-		}
-		return t.path, e.set(t.path, t.row.literal(value))
-	}, value)
+	return editFile(file, func(e *editor, f *parsed) (path, error) { return e.setKey(f, account, key, value) }, key, value)
+}
+
+// setKey sets a setting that a person named to what they typed.
+func (e *editor) setKey(f *parsed, account, key, value string) (path, error) {
+	t, err := f.target(account, key)
+	if err != nil {
+		return nil, err
+	}
+	literal := quote(value)
+	if !t.entry {
+		literal = t.row.literal(value)
+	}
+	return t.path, e.set(t.path, literal)
 }
 
 func unsetIn(file, account, key string) error {
@@ -89,15 +93,15 @@ func unsetIn(file, account, key string) error {
 			return nil, fmt.Errorf("unset %s: %w", key, err)
 		}
 		return p, nil
-	})
+	}, key)
 }
 
-// editFile edits config.toml under its lock. typed are the texts that go into the file. change returns the way to
+// editFile edits config.toml under its lock. typed are the texts that may go into the file. change returns the way to
 // what it changed.
 func editFile(name string, change func(*editor, *parsed) (path, error), typed ...string) error {
 	for _, s := range typed {
 		if !utf8.ValidString(s) {
-			return errors.New("the value is not UTF-8 text")
+			return errors.New("edit configuration: the name or value is not UTF-8 text")
 		}
 	}
 	target, err := filepath.EvalSymlinks(name) // people keep config.toml elsewhere and link it

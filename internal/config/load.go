@@ -147,7 +147,7 @@ func syntaxProblem(err error) Problem {
 	if strings.Contains(pe.Message, "has already been defined") || strings.Contains(pe.Message, "was already created") {
 		return p // quotes keys only
 	}
-	p.Message = regexp.MustCompile(`"[^"]{4,}"|'[^']{4,}'`).ReplaceAllString(p.Message, "this")
+	p.Message = regexp.MustCompile(`"[^"]{4,}"|'[^']{4,}'|\S*\d{4}\S*`).ReplaceAllString(p.Message, "this")
 	return p
 }
 

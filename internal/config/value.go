@@ -167,7 +167,7 @@ func (r *row) storeNumber(dst, v any) *mistake {
 			want = "a number"
 		}
 		if s, ok := v.(string); ok {
-			if _, err := strconv.ParseInt(s, 10, 64); err == nil {
+			if _, err := strconv.ParseFloat(s, 64); err == nil && !strings.ContainsAny(s, "xXpP_iInN") {
 				hint = "write " + s + " without quotes"
 			}
 		}
@@ -264,7 +264,7 @@ func (r *row) storeList(dst, v any) *mistake {
 			stringsOut = append(stringsOut, s)
 		}
 		if m != nil {
-			m.message = fmt.Sprintf("entry %d %s", i+1, m.message)
+			m.message = fmt.Sprintf("entry %d: %s", i+1, m.message)
 			return m
 		}
 	}
@@ -321,11 +321,13 @@ func (r *row) entry(name string, v any) *mistake {
 		}
 	}
 	if sub, ok := v.(map[string]any); ok {
-		m := &mistake{message: "must be a string, not a table"}
-		for inner := range sub {
-			m.suggestion = "a name with a dot needs quotes: " + quote(name+"."+inner)
+		for len(sub) == 1 { // a.b.c = "x" is a table in a table
+			for inner, v := range sub {
+				name += "." + inner
+				sub, _ = v.(map[string]any)
+			}
 		}
-		return m
+		return &mistake{"must be a string, not a table", "a name with a dot needs quotes: " + quote(name)}
 	}
 	var s string
 	one := *r
