@@ -19,7 +19,7 @@ import (
 	"time"
 	"unicode"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 	"detour/internal/secret"
 )
 

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"detour/internal/clientkey"
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 )
 
 func create(t *testing.T, path, name string, scope clientkey.Scope) (clientkey.Key, string) {

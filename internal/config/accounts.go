@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 	"detour/internal/secret"
 )
 

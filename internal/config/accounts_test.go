@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"detour/internal/config"
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 	"detour/internal/secret"
 )
 

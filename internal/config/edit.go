@@ -9,7 +9,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 )
 
 // ErrNotSet says that there was nothing to remove.

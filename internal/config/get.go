@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 )
 
 // Value is a setting with the value that holds.

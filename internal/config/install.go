@@ -10,7 +10,7 @@ import (
 	"io/fs"
 	"regexp"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 	"detour/internal/secret"
 )
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 )
 
 // maxFile bounds a configuration file, and with it how deep its lists can nest.

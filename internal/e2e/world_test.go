@@ -135,12 +135,13 @@ func (w *world) write(name, content string) {
 	}
 }
 
-var address = regexp.MustCompile(`^\s+(API|proxy)\s+https?://([0-9.]+:[0-9]+)`)
+var address = regexp.MustCompile(`^\s+(API|proxy)\s+https?://([0-9.\[\]:]+:[0-9]+)`)
 
 // start runs `detour serve --with-proxy` on free ports and waits until it says where it listens.
-func (w *world) start() {
+func (w *world) start(flags ...string) {
 	w.t.Helper()
-	w.serve = exec.Command(binary, "serve", "--with-proxy", "--port", "0", "--proxy-port", "0")
+	w.serve = exec.Command(binary, append([]string{"serve", "--with-proxy", "--port", "0", "--proxy-port", "0"}, flags...)...)
+	w.stderr = &tail{}
 	w.serve.Env = w.env
 	if err := w.stderr.follow(w.serve); err != nil {
 		w.t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 )
 
 func TestUpdatesDoNotUndoEachOther(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"detour/internal/config/privfile"
+	"detour/internal/privfile"
 )
 
 func TestReadDoesNotHangOnAPipe(t *testing.T) {
