@@ -38,7 +38,7 @@ func newEnroller(h *host, provider string, noProxy bool) (*enroller, error) {
 	}
 	// Existing accounts are not opened: one that is broken must not keep a new one out.
 	bare := s
-	bare.paths.Accounts = s.paths.Accounts + ".none"
+	bare.paths.Accounts = ""
 	empty := *s.config
 	empty.Accounts = nil
 	bare.config = &empty
@@ -87,8 +87,8 @@ func (e *enroller) named(id string) (config.Account, error) {
 }
 
 // derive finds an id for a sign-in that was given none: the login name, or that with the domain or a number added
-// where another account has it. It returns the saved account that the id stands for, or a new one.
-func (e *enroller) derive(login, domain string) (string, config.Account, error) {
+// where another account has it. It returns the saved account of that id and domain, or a new one.
+func (e *enroller) derive(login, domain string) (config.Account, error) {
 	login = cmp.Or(strings.Join(strings.Fields(login), "-"), "github")
 	tries := []string{login}
 	if domain != "" {
@@ -103,13 +103,13 @@ func (e *enroller) derive(login, domain string) (string, config.Account, error) 
 		}
 		i := byID(e.saved, id)
 		if i < 0 {
-			return id, config.Account{ID: id, Provider: copilot.Name}, nil
+			return config.Account{ID: id, Provider: copilot.Name}, nil
 		}
 		if a := e.saved[i]; a.Provider == copilot.Name && a.Settings["enterprise_domain"] == domain {
-			return id, stripped(a), nil
+			return stripped(a), nil
 		}
 	}
-	return "", config.Account{}, usageError("no free id for %s; choose one with --id", login)
+	return config.Account{}, usageError("no free id for %s; choose one with --id", login)
 }
 
 func byID(list []config.Account, id string) int {
@@ -225,8 +225,14 @@ func (e *enroller) try(ctx context.Context, a config.Account, r *enrolled) error
 	return nil
 }
 
-// print reports on standard output.
+// print reports what became of the credential.
 func (e *enroller) print(r enrolled, asJSON bool) error {
+	switch {
+	case r.Saved && r.Replaced:
+		fmt.Fprintf(e.h.err, "the credential of account %s was replaced in %s\n", r.ID, r.SavedTo)
+	case r.Saved:
+		fmt.Fprintf(e.h.err, "account %s was saved to %s\n", r.ID, r.SavedTo)
+	}
 	if asJSON {
 		return e.h.json(r)
 	}
@@ -247,16 +253,7 @@ func (e *enroller) print(r enrolled, asJSON bool) error {
 	if r.Notice != "" {
 		f.add("", "notice", text(r.Notice))
 	}
-	if err := f.print(e.h); err != nil {
-		return err
-	}
-	switch {
-	case r.Saved && r.Replaced:
-		fmt.Fprintf(e.h.err, "the credential of account %s was replaced in %s\n", r.ID, r.SavedTo)
-	case r.Saved:
-		fmt.Fprintf(e.h.err, "account %s was saved to %s\n", r.ID, r.SavedTo)
-	}
-	return nil
+	return f.print(e.h)
 }
 
 // enrolError says what is wrong with a credential and what became of it.

@@ -35,7 +35,7 @@ keeps its other settings. Without --id the id is the GitHub login name.
 
 Exit codes: 0 signed in and checked; 1 signed in and saved, but GitHub gives no
 Copilot token, or the network failed; 2 wrong usage; 4 not signed in: declined,
-expired, or refused; 130 interrupted, nothing saved.`,
+expired, or refused; 130 interrupted.`,
 		Example: `  detour login
   detour login --id work --account-type business
   detour login --enterprise-domain acme.ghe.com`,
@@ -58,14 +58,11 @@ func runLogin(ctx context.Context, h *host, f loginFlags) error {
 		return err
 	}
 	defer e.close()
-	known, err := e.named(f.id)
+	account, err := e.named(f.id)
 	if err != nil {
 		return err
 	}
-	given := map[string]string{"enterprise_domain": f.domain, "account_type": f.accountType, "client_id": f.clientID}
-	account := known
-	account.Settings = overlay(known.Settings, given)
-	delete(account.Settings, "auth") // what this sign-in gives can be exchanged
+	account = f.apply(account)
 	if err := e.validate(account); err != nil {
 		return err
 	}
@@ -84,13 +81,10 @@ func runLogin(ctx context.Context, h *host, f loginFlags) error {
 		fmt.Fprintln(h.err, "signed in")
 	}
 	if f.id == "" {
-		if account.ID, known, err = e.derive(credential.User.Login, credential.Domain); err != nil {
+		if account, err = e.derive(credential.User.Login, credential.Domain); err != nil {
 			return err
 		}
-		settings := overlay(known.Settings, given)
-		delete(settings, "auth")
-		id := account.ID
-		account, account.ID, account.Settings = known, id, settings
+		account = f.apply(account)
 	}
 	if credential.Domain != "" {
 		account.Settings = overlay(account.Settings, map[string]string{"enterprise_domain": credential.Domain})
@@ -99,6 +93,16 @@ func runLogin(ctx context.Context, h *host, f loginFlags) error {
 	return e.finish(ctx, enrolment{
 		account: account, login: credential.User.Login, host: cmp.Or(credential.Domain, "github.com"), verify: true, json: f.json,
 	})
+}
+
+// apply returns the account with the settings that the flags give. What this sign-in gives can be exchanged, so an
+// older setting that it cannot goes.
+func (f *loginFlags) apply(a config.Account) config.Account {
+	a.Settings = overlay(a.Settings, map[string]string{
+		"enterprise_domain": f.domain, "account_type": f.accountType, "client_id": f.clientID,
+	})
+	delete(a.Settings, "auth")
+	return a
 }
 
 // prompt shows the code before the first poll.

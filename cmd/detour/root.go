@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,16 +160,19 @@ COPILOT_GITHUB_TOKEN, GH_TOKEN, GITHUB_TOKEN (an account, in this order).`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{code: exitUsage, err: err, hint: "see `" + c.CommandPath() + " --help`"}
 	})
-	root.AddCommand(newServe(h), newProxy(h), newDemo(h), newVersion(h))
+	group(root,
+		newServe(h), newProxy(h), newDemo(h), newVersion(h),
+		newLogin(h), newImport(h), newAccount(h), newStatus(h), newModels(h), newHeaders(h), newToken(h), newRefresh(h), newConfig(h), newKey(h),
+	)
 	wrapArgs(root)
 	return root
 }
 
-// wrapArgs gives wrong arguments the exit code of wrong usage.
+// wrapArgs gives wrong arguments, and flags that do not go together, the exit code of wrong usage.
 func wrapArgs(c *cobra.Command) {
 	if args := c.Args; args != nil {
 		c.Args = func(c *cobra.Command, a []string) error {
-			if err := args(c, a); err != nil {
+			if err := cmp.Or(args(c, a), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
 				return &exitError{code: exitUsage, err: err, hint: "see `" + c.CommandPath() + " --help`"}
 			}
 			return nil
