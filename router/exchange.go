@@ -35,6 +35,7 @@ type exchange struct {
 	call providers.Call
 	// sealed says that the request holds values that accounts of ours sealed.
 	sealed bool
+	mended bool
 }
 
 // run serves a recognised request: the only retry loop in the program.
@@ -124,12 +125,16 @@ func (r *rounds) again(ctx context.Context, e *providers.Error) bool {
 	}
 }
 
-// attempt tries one account. A credential or host that the upstream refuses is renewed once and the request replayed.
+// attempt tries one account. A credential or host that the upstream refuses is renewed once, and a request that the
+// provider knows to mend is mended once; then it is replayed.
 func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 	start := x.table.Now()
 	token, err := x.once(ctx, a)
 	if e := providers.AsError(err); err != nil && !x.committed && (e.Kind == providers.KindAuth || e.Kind == providers.KindMisdirected) && !token.IsZero() {
 		a.Expire(token)
+		_, err = x.once(ctx, a)
+	}
+	if err != nil && !x.committed && x.mend(a, providers.AsError(err)) {
 		_, err = x.once(ctx, a)
 	}
 	at := record.Attempt{Account: a.ID(), Took: x.table.Now().Sub(start)}
@@ -142,6 +147,28 @@ func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 	}
 	x.rec.Attempts = append(x.rec.Attempts, at)
 	return err
+}
+
+// mend lets the provider take out of the request what its upstream complains of, once in an exchange.
+func (x *exchange) mend(a *providers.Account, e *providers.Error) bool {
+	m, can := x.table.Providers[a.Provider()].(providers.Mender)
+	if !can || x.mended || x.call.Verbatim {
+		return false
+	}
+	call := x.call
+	var err error
+	if call.Body, err = x.unseal(a); err != nil {
+		return false
+	}
+	body, ok := m.Mend(&call, e)
+	if !ok {
+		return false
+	}
+	if x.sealed { // what is open now is for this account's eyes only
+		x.wish.Accounts = []string{a.ID()}
+	}
+	x.mended, x.call.Body, x.sealed = true, body, false
+	return true
 }
 
 // once sends the request to one account and relays the answer. It returns the credential that was used.

@@ -104,7 +104,8 @@ func newComputation(p Params) (*computation, error) {
 }
 
 func (c *computation) set(name, value string) {
-	c.out.Vars = append(c.out.Vars, Var{Name: name, Value: value})
+	_, present := c.p.Env(name)
+	c.out.Vars = append(c.out.Vars, Var{Name: name, Value: value, present: present})
 }
 
 // before returns the user's value of a variable, "" also if that value can only be ours: left over from an environment
@@ -199,7 +200,7 @@ func (c *computation) finish() Set {
 		if v, ok := c.before(n); ok {
 			c.set(oldPrefix+n, v)
 		} else if _, ok := c.p.Env(oldPrefix + n); ok { // a leftover that Unset would take for the old value
-			c.out.Vars = append(c.out.Vars, Var{Name: oldPrefix + n, Unset: true})
+			c.out.Vars = append(c.out.Vars, Var{Name: oldPrefix + n, Unset: true, present: true})
 		}
 	}
 	c.set(varsVar, strings.Join(names, ","))

@@ -51,6 +51,15 @@ func pwshVar(b *bytes.Buffer, v Var) error {
 	return nil
 }
 
+// cmdVar writes for cmd. Quotes around the whole assignment make &, |, <, > and ^ ordinary.
+func cmdVar(b *bytes.Buffer, v Var) error {
+	if strings.ContainsAny(v.Value, "\"%\r\n") {
+		return errors.New(`cmd cannot carry ", % and line ends`)
+	}
+	fmt.Fprintf(b, "set \"%s=%s\"\r\n", v.Name, v.Value)
+	return nil
+}
+
 // dotenvVar writes what readers of .env files agree on: bare words, and single quotes around text without single
 // quotes, line ends and backslashes that could pass for escapes.
 func dotenvVar(b *bytes.Buffer, v Var) error {

@@ -56,9 +56,9 @@ func Unset(env func(string) (string, bool)) Set {
 	var s Set
 	s.restore(env, active(env))
 	if _, ok := env(varsVar); ok {
-		s.Vars = append(s.Vars, Var{Name: varsVar, Unset: true})
+		s.Vars = append(s.Vars, Var{Name: varsVar, Unset: true, present: true})
 	}
-	s.Vars = append(s.Vars, Var{Name: ActiveVar, Unset: true})
+	s.Vars = append(s.Vars, Var{Name: ActiveVar, Unset: true, present: true})
 	return s
 }
 
@@ -66,11 +66,14 @@ func Unset(env func(string) (string, bool)) Set {
 func (s *Set) restore(env func(string) (string, bool), names []string) {
 	var saved []Var
 	for _, n := range names {
+		_, present := env(n)
 		old, ok := env(oldPrefix + n)
-		s.Vars = append(s.Vars, Var{Name: n, Value: old, Unset: !ok})
 		if ok {
-			saved = append(saved, Var{Name: oldPrefix + n, Unset: true})
+			saved = append(saved, Var{Name: oldPrefix + n, Unset: true, present: true})
+		} else if !present {
+			continue
 		}
+		s.Vars = append(s.Vars, Var{Name: n, Value: old, Unset: !ok, present: present})
 	}
 	s.Vars = append(s.Vars, saved...)
 }

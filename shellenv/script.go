@@ -17,7 +17,9 @@ import (
 //   - dotenv, github and docker cannot remove variables. They get no DETOUR_OLD_ variables either: what reads them
 //     starts from its own environment.
 //
-// nu gets JSON for `from json | load-env`, which takes a variable that is null out of the environment of programs.
+// nu gets JSON for `from json | load-env`, which takes a variable that is null out of the environment of programs. nu
+// and cmd do not tell HTTPS_PROXY from https_proxy, so they get one of the two: a second name would leave nu with a
+// stale value under the first.
 //
 // PowerShell before 7.5 takes an empty value for removal; so does cmd, always.
 func (s Set) Script(sh Shell) ([]byte, error) {
@@ -31,8 +33,10 @@ func (s Set) Script(sh Shell) ([]byte, error) {
 	case Pwsh:
 		write = pwshVar
 	case Cmd:
-		return s.cmdScript()
-	case JSON, Nu:
+		s, write = s.folded(), cmdVar
+	case Nu:
+		return s.folded().json()
+	case JSON:
 		return s.json()
 	case Dotenv:
 		write, fileOnly = dotenvVar, true
@@ -72,23 +76,25 @@ func (v Var) check() error {
 	return nil
 }
 
-// cmdScript folds names that differ in case only: Windows does not tell them apart, and the first of ours is enough.
-func (s Set) cmdScript() ([]byte, error) {
-	var b bytes.Buffer
-	seen := map[string]bool{}
+// folded returns s for a shell that does not tell the cases of names apart: one change for each name, under the name
+// that the environment has, else the lower-case one, which more programs read. Setting wins over removing.
+func (s Set) folded() Set {
+	var out Set
+	at := map[string]int{}
 	for _, v := range s.Vars {
-		if err := v.check(); err != nil {
-			return nil, err
-		}
-		if up := strings.ToUpper(v.Name); seen[up] {
+		i, ok := at[strings.ToLower(v.Name)]
+		if !ok {
+			at[strings.ToLower(v.Name)] = len(out.Vars)
+			out.Vars = append(out.Vars, v)
 			continue
-		} else {
-			seen[up] = true
 		}
-		if strings.ContainsAny(v.Value, "\"%\r\n") {
-			return nil, fmt.Errorf("write %s as cmd: %w", v.Name, errors.New(`cmd cannot carry ", % and line ends`))
+		o := &out.Vars[i]
+		if o.Unset && !v.Unset {
+			o.Value, o.Unset = v.Value, false
 		}
-		fmt.Fprintf(&b, "set \"%s=%s\"\r\n", v.Name, v.Value)
+		if !o.present && (v.present || v.Name == strings.ToLower(v.Name)) {
+			o.Name, o.present = v.Name, v.present
+		}
 	}
-	return b.Bytes(), nil
+	return out
 }

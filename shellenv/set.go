@@ -11,6 +11,8 @@ type Var struct {
 	Name  string
 	Value string
 	Unset bool // remove the variable; Value is empty then
+
+	present bool // the environment that the change was computed for has a variable of exactly this name
 }
 
 // Set is a list of changes in the order they are written. A name occurs once.
@@ -49,7 +51,7 @@ func (s Set) Format(f fmt.State, _ rune) {
 			names = append(names, v.Name)
 		}
 	}
-	fmt.Fprintf(f, "shellenv.Set%s", names)
+	_, _ = fmt.Fprintf(f, "shellenv.Set%s", names)
 }
 
 // LogValue implements slog.LogValuer.

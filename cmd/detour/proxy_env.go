@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,7 +44,7 @@ github, docker.`,
 		Example: `  eval "$(detour proxy env)"
   detour proxy env --shell fish | source
   detour proxy env --shell pwsh | Out-String | Invoke-Expression
-  detour proxy env --format json | from json | load-env      # nushell
+  detour proxy env --shell nu | from json | load-env      # nushell
   eval "$(detour proxy env --unset)"`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -134,6 +135,17 @@ func (f *envFlags) compute(ctx context.Context, h *host) (shellenv.Set, error) {
 		_ = conn.Close()
 	}
 	return set, nil
+}
+
+// configuredCAs finds certificate files that programs name in files of their own, which a variable would hide.
+func configuredCAs(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "git", "config", "--type=path", "http.sslCAInfo").Output()
+	if path := strings.TrimSpace(string(out)); err == nil && path != "" {
+		return map[string]string{"GIT_SSL_CAINFO": path}
+	}
+	return nil
 }
 
 func newProxyShell(h *host) *cobra.Command {

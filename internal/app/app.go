@@ -164,7 +164,7 @@ func (a *App) targets() (*dial.Dialer, error) {
 	cfg := a.opts.Config
 	return dial.New(dial.Options{
 		Proxy: cfg.Proxy.URL.Reveal(), System: cfg.Proxy.System, NoProxy: cfg.Proxy.NoProxy, Self: a.self(),
-		Hosts: cfg.ProxyMode.Hosts, RootCAs: a.opts.Env("DETOUR_UPSTREAM_CA"), Env: a.opts.Env,
+		Hosts: cfg.ProxyMode.Hosts, RootCAs: a.opts.Env("DETOUR_UPSTREAM_CA"), Env: ownersEnv(a.opts.Env),
 		Guard: a.remote(a.proxyListener) || a.remote(a.apiListener), AllowPrivate: cfg.ProxyMode.AllowPrivate,
 	})
 }

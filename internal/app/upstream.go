@@ -17,6 +17,7 @@ import (
 	"detour/providers"
 	"detour/providers/all"
 	"detour/providers/copilot"
+	"detour/shellenv"
 )
 
 // Upstream is how detour itself reaches the providers: the way out, the providers and the accounts. Commands that
@@ -32,6 +33,19 @@ type Upstream struct {
 	base *http.Transport
 }
 
+// ownersEnv is the environment as it was before `proxy env`: a detour that is started in a shell which points at
+// detour still finds the way out that the owner had.
+func ownersEnv(env func(string) string) func(string) string {
+	original := shellenv.Original(func(name string) (string, bool) {
+		v := env(name)
+		return v, v != ""
+	})
+	return func(name string) string {
+		v, _ := original(name)
+		return v
+	}
+}
+
 // Environment variables that name an account's credential, the first that is set wins over saved accounts.
 var tokenVariables = [...]string{"COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"}
 
@@ -40,7 +54,7 @@ func NewUpstream(o Options, self []string) (*Upstream, error) {
 	cfg := o.Config
 	d, err := dial.New(dial.Options{
 		Proxy: cfg.Proxy.URL.Reveal(), System: cfg.Proxy.System, NoProxy: cfg.Proxy.NoProxy, Self: self,
-		RootCAs: o.Env("DETOUR_UPSTREAM_CA"), Env: o.Env,
+		RootCAs: o.Env("DETOUR_UPSTREAM_CA"), Env: ownersEnv(o.Env),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the way out: %w", err)

@@ -67,7 +67,7 @@ func (o Options) Format(f fmt.State, _ rune) {
 	if o.Proxy != "" {
 		proxy = "***"
 	}
-	fmt.Fprintf(f, "dial.Options{Proxy:%s System:%t NoProxy:%q Self:%q Guard:%t}", proxy, o.System, o.NoProxy, o.Self, o.Guard)
+	_, _ = fmt.Fprintf(f, "dial.Options{Proxy:%s System:%t NoProxy:%q Self:%q Guard:%t}", proxy, o.System, o.NoProxy, o.Self, o.Guard)
 }
 
 // LogValue implements slog.LogValuer.

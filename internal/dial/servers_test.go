@@ -26,7 +26,7 @@ import (
 // serve runs handle for each connection on a fresh loopback port; the test's end closes all of it and waits.
 func serve(t *testing.T, handle func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func (p *httpProxy) handle(c net.Conn) {
 		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(b), b)
 		return
 	}
-	up, err := net.Dial("tcp", p.routes[req.RequestURI])
+	up, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.routes[req.RequestURI])
 	if err != nil {
 		io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return
@@ -197,7 +197,7 @@ func (p *socksProxy) handle(c net.Conn) {
 		c.Write([]byte{5, p.fail, 0, 1, 0, 0, 0, 0, 0, 0})
 		return
 	}
-	up, err := net.Dial("tcp", p.routes[addr])
+	up, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.routes[addr])
 	if err != nil {
 		c.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0})
 		return

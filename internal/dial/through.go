@@ -88,7 +88,7 @@ func (d *Dialer) dialUpstream(ctx context.Context, up *upstream) (net.Conn, erro
 	}
 	tc := tls.Client(conn, up.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, &ProxyError{Proxy: up.String(), Err: fmt.Errorf("tls handshake: %w", err)}
 	}
 	return tc, nil
@@ -97,7 +97,7 @@ func (d *Dialer) dialUpstream(ctx context.Context, up *upstream) (net.Conn, erro
 // handshake asks the proxy at the other end of conn for t. It returns the connection to use from then on, and closes
 // conn if it fails or ctx ends first.
 func (u *upstream) handshake(ctx context.Context, conn net.Conn, t target) (net.Conn, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	var out net.Conn
 	var err error
 	if u.isHTTP() {
@@ -106,11 +106,11 @@ func (u *upstream) handshake(ctx context.Context, conn net.Conn, t target) (net.
 		out, err = u.socks(ctx, conn, t)
 	}
 	if !stop() { // ctx ended: the deadline is, or is about to be, in the past
-		conn.Close()
+		_ = conn.Close()
 		return nil, &ProxyError{Proxy: u.String(), Target: t.String(), Err: context.Cause(ctx)}
 	}
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		if pe, ok := errors.AsType[*ProxyError](err); ok {
 			return nil, pe
 		}

@@ -1,9 +1,6 @@
 {
-  "HTTPS_PROXY": "http://127.0.0.1:4142",
-  "HTTP_PROXY": "http://127.0.0.1:4142",
   "https_proxy": "http://127.0.0.1:4142",
   "http_proxy": "http://127.0.0.1:4142",
-  "NO_PROXY": "localhost,127.0.0.1,::1",
   "no_proxy": "localhost,127.0.0.1,::1",
   "NODE_USE_ENV_PROXY": "1",
   "NODE_EXTRA_CA_CERTS": "/extra/ours",

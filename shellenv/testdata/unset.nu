@@ -1,10 +1,7 @@
 {
   "HTTPS_PROXY": "http://corp:3128",
   "HTTP_PROXY": null,
-  "https_proxy": null,
-  "http_proxy": null,
   "NO_PROXY": "",
-  "no_proxy": "intranet,.corp",
   "NODE_USE_ENV_PROXY": null,
   "NODE_EXTRA_CA_CERTS": "/etc/corp root.pem",
   "DENO_CERT": null,
@@ -22,7 +19,6 @@
   "JAVA_TOOL_OPTIONS": null,
   "DETOUR_OLD_HTTPS_PROXY": null,
   "DETOUR_OLD_NO_PROXY": null,
-  "DETOUR_OLD_no_proxy": null,
   "DETOUR_OLD_NODE_EXTRA_CA_CERTS": null,
   "DETOUR_OLD_SSL_CERT_FILE": null,
   "DETOUR_OLD_PIP_CERT": null,

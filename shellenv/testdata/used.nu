@@ -1,10 +1,7 @@
 {
   "HTTPS_PROXY": "http://detour:s%27cret@127.0.0.1:4142",
-  "HTTP_PROXY": "http://detour:s%27cret@127.0.0.1:4142",
-  "https_proxy": "http://detour:s%27cret@127.0.0.1:4142",
   "http_proxy": "http://detour:s%27cret@127.0.0.1:4142",
   "NO_PROXY": "localhost,127.0.0.1,::1,detour.lan,.local,local,intranet,.corp",
-  "no_proxy": "localhost,127.0.0.1,::1,detour.lan,.local,local,intranet,.corp",
   "NODE_USE_ENV_PROXY": "1",
   "NODE_EXTRA_CA_CERTS": "/extra/_etc_corp root.pem",
   "DENO_CERT": "/extra/ours",
@@ -22,7 +19,6 @@
   "JAVA_TOOL_OPTIONS": "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=4142 -Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=4142 \"-Dhttp.nonProxyHosts=localhost|127.*|[::1]\" \"-Djavax.net.ssl.trustStore=/home/u/my store.p12\" -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit",
   "DETOUR_OLD_HTTPS_PROXY": "http://corp:3128",
   "DETOUR_OLD_NO_PROXY": "",
-  "DETOUR_OLD_no_proxy": "intranet,.corp",
   "DETOUR_OLD_NODE_EXTRA_CA_CERTS": "/etc/corp root.pem",
   "DETOUR_OLD_SSL_CERT_FILE": "/etc/corp's.pem",
   "DETOUR_OLD_PIP_CERT": "/etc/pip.pem",
