@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"detour/internal/app"
 	"detour/internal/config"
@@ -74,6 +75,9 @@ func (e *enroller) close() { e.upstream.Close() }
 
 // named returns the saved account with the id that the owner gave, or a new one.
 func (e *enroller) named(id string) (config.Account, error) {
+	if strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) || len(id) > 128 {
+		return config.Account{}, usageError("--id %q: an id is at most 128 bytes, without spaces", id)
+	}
 	if i := byID(e.settings.config.Accounts, id); id != "" && i >= 0 {
 		return config.Account{}, usageError("the id %q belongs to an account in %s; choose another --id", id, e.settings.paths.Config)
 	}

@@ -138,10 +138,12 @@ func (f *envFlags) compute(ctx context.Context, h *host) (shellenv.Set, error) {
 }
 
 // configuredCAs finds certificate files that programs name in files of their own, which a variable would hide.
-func configuredCAs(ctx context.Context) map[string]string {
+func (h *host) configuredCAs(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "git", "config", "--type=path", "http.sslCAInfo").Output()
+	git := exec.CommandContext(ctx, "git", "config", "--type=path", "http.sslCAInfo")
+	git.Env = h.environ
+	out, err := git.Output()
 	if path := strings.TrimSpace(string(out)); err == nil && path != "" {
 		return map[string]string{"GIT_SSL_CAINFO": path}
 	}

@@ -101,7 +101,10 @@ func newWorld(t *testing.T, scenario *sim.Scenario, change func(*app.Options), a
 			env[k] = v
 		}
 	}
-	o.Config.ProxyMode.Hosts = map[string]string{"api.openai.com": w.sim.OriginAddr(), "www.example.test": w.sim.OriginAddr()}
+	o.Config.ProxyMode.Hosts = map[string]string{}
+	for _, h := range []string{"api.openai.com", "api.anthropic.com", "api.githubcopilot.com", "www.example.test"} {
+		o.Config.ProxyMode.Hosts[h] = w.sim.OriginAddr()
+	}
 	for _, a := range accounts {
 		o.Config.Accounts = append(o.Config.Accounts, config.Account{ID: a, Provider: "github-copilot", GitHubToken: secret.New(w.sim.Account(a).Token()), Source: "test"})
 	}
