@@ -60,6 +60,7 @@ func takeOver(w http.ResponseWriter) (net.Conn, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("take over connection: %w", err)
 	}
+	watchPeer(conn)
 	if _, err := conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
 		_ = conn.Close()
 		return nil, nil, fmt.Errorf("answer connect: %w", err)

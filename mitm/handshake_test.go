@@ -2,6 +2,7 @@ package mitm_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -256,6 +257,20 @@ func (l *pipes) Accept() (net.Conn, error) {
 func (l *pipes) Close() error   { close(l.done); return nil }
 func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
+// serveInBubble runs p on l until the test ends, by when nothing may be left that needs ending.
+func serveInBubble(t *testing.T, p *mitm.Proxy, l net.Listener) {
+	done := make(chan error, 1)
+	go func() { done <- p.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := p.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-done
+	})
+}
+
 // A client that stalls is gone after the time that its stage allows, to the nanosecond, because the clock is fake.
 func TestStalledClientIsGoneInTime(t *testing.T) {
 	t.Parallel()
@@ -287,9 +302,9 @@ func TestStalledClientIsGoneInTime(t *testing.T) {
 					HandshakeTimeout: 7 * time.Second,
 					IdleTimeout:      50 * time.Second,
 				}
-				done := make(chan error, 1)
-				go func() { done <- p.Serve(l) }()
+				serveInBubble(t, p, l)
 				c := l.dial()
+				t.Cleanup(func() { c.Close() })
 				start := time.Now()
 				if tt.head != "" {
 					io.WriteString(c, tt.head)
@@ -304,10 +319,47 @@ func TestStalledClientIsGoneInTime(t *testing.T) {
 				if got := time.Since(start); got != tt.want {
 					t.Errorf("gone after %v, want %v", got, tt.want)
 				}
-				if err := p.Shutdown(t.Context()); err != nil {
-					t.Error(err)
+			})
+		})
+	}
+}
+
+// The time limits are for heads and handshakes. An answer may stream for ever.
+func TestNoTimeoutCutsAStream(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newPipes()
+				p := &mitm.Proxy{
+					Intercept:      func(string, int) bool { return true },
+					GetCertificate: sharedCA().certificate,
+					Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						for range 5 {
+							<-time.After(time.Hour)
+							_, _ = io.WriteString(w, "x")
+							_ = http.NewResponseController(w).Flush()
+						}
+					}),
 				}
-				<-done
+				serveInBubble(t, p, l)
+				port := map[string]string{"http": "80", "https": "443"}[scheme]
+				c := l.dial()
+				t.Cleanup(func() { c.Close() })
+				io.WriteString(c, "CONNECT "+host+":"+port+" HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+				readHead(t, c)
+				if scheme == "https" {
+					c = tls.Client(c, sharedCA().clientConfig(host))
+				}
+				io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := readAll(t, resp.Body); got != "xxxxx" {
+					t.Errorf("got %q", got)
+				}
 			})
 		})
 	}

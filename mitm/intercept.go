@@ -146,10 +146,7 @@ type targetKey struct{}
 
 // withTarget is the ConnContext of the inner server.
 func withTarget(ctx context.Context, conn net.Conn) context.Context {
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	if c, ok := conn.(*interceptedConn); ok {
+	if c, ok := underTLS(conn).(*interceptedConn); ok {
 		ctx = context.WithValue(ctx, targetKey{}, c.target)
 	}
 	return ctx

@@ -137,10 +137,12 @@ func (s *server) shutdown(ctx context.Context) error {
 	_ = s.intercepted.Close() // inner never served it when Serve was not called
 	drained := s.live.wait(ctx)
 
-	s.cancel(errShutdown)
+	// Connections before contexts: a handler that returns because its context ended must not be able to make what it
+	// has sent so far look complete.
 	s.live.end()
 	_ = s.front.Close()
 	_ = s.inner.Close()
+	s.cancel(errShutdown)
 	join, stop := context.WithTimeout(context.WithoutCancel(ctx), joinTimeout)
 	defer stop()
 	if err := s.live.wait(join); err != nil {

@@ -59,13 +59,13 @@ func TestShutdownLetsExchangesFinish(t *testing.T) {
 func TestShutdownEndsWhatDoesNotFinish(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, v version) {
-		cause := make(chan error, 1)
+		ended := make(chan struct{})
 		r := newRig(t, func(p *mitm.Proxy) {
 			p.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, "half")
 				_ = http.NewResponseController(w).Flush()
 				<-r.Context().Done()
-				cause <- context.Cause(r.Context())
+				close(ended) // and return as if all had been sent
 			})
 		})
 		resp, err := r.client(t, v).Get("https://" + host + "/")
@@ -79,7 +79,7 @@ func TestShutdownEndsWhatDoesNotFinish(t *testing.T) {
 			t.Errorf("Shutdown = %v", err)
 		}
 		select {
-		case <-cause:
+		case <-ended:
 		default:
 			t.Error("Shutdown returned before the handler did")
 		}
@@ -132,6 +132,41 @@ func TestShutdownEndsHijackedConnections(t *testing.T) {
 	}
 	if _, _, err := c.Read(t.Context()); err == nil {
 		t.Error("still open")
+	}
+}
+
+// net/http does not watch a hijacked connection, so only Shutdown can end its context.
+func TestShutdownEndsTheContextOfHijackers(t *testing.T) {
+	t.Parallel()
+	cause := make(chan error, 1)
+	r := newRig(t, func(p *mitm.Proxy) {
+		p.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			<-r.Context().Done()
+			cause <- context.Cause(r.Context())
+		})
+	})
+	c := r.connect(t, host+":80", 200)
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	readHead(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown = %v", err)
+	}
+	select {
+	case err := <-cause:
+		if err == context.Canceled {
+			t.Error("the context does not say why it ended")
+		}
+	default:
+		t.Error("Shutdown returned before the handler did")
 	}
 }
 

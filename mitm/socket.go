@@ -7,17 +7,19 @@ import (
 	"time"
 )
 
-// A peer that is gone without a word is found after about two minutes, idle (keep-alive) or not (user timeout).
+// A peer that is gone without a word is found after userTimeout, idle or not; where there is no such option, an idle
+// one after two minutes. userTimeout is no shorter because Linux also applies it to a peer that is alive and does not
+// read, such as a suspended program.
 const (
 	keepAliveIdle     = 60 * time.Second
 	keepAliveInterval = 15 * time.Second
 	keepAliveCount    = 4
-	userTimeout       = 2 * time.Minute
+	userTimeout       = 5 * time.Minute
 )
 
 // watchPeer makes the kernel look for a dead peer of c. Failures are of no consequence: the connection works without.
 func watchPeer(c net.Conn) {
-	t, ok := c.(*net.TCPConn)
+	t, ok := underTLS(c).(*net.TCPConn)
 	if !ok {
 		return
 	}
@@ -38,11 +40,16 @@ func closeWrite(c net.Conn) error {
 // abortConn closes c without a clean end: the peer sees a TCP reset and no TLS close_notify, so that it cannot take
 // what it has for the whole.
 func abortConn(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
+	c = underTLS(c)
 	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Close()
+}
+
+func underTLS(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
 }

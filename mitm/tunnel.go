@@ -43,7 +43,6 @@ func (s *server) tunnel(w http.ResponseWriter, r *http.Request, t *target) {
 	}
 	started = true
 	s.counters.tunnelsTotal.Add(1)
-	watchPeer(client)
 	watchPeer(origin)
 	tn := &tunnel{server: s, target: t, client: client, origin: origin, since: time.Now()}
 	tn.start(early)
@@ -104,6 +103,11 @@ func (t *tunnel) copy(dst, src net.Conn, mine, all *atomic.Uint64, direction str
 	err := t.server.copier.copy(dst, src, func(n int64) { t.count(mine, all, n) })
 	if err == nil {
 		err = closeWrite(dst)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		// dst cannot be told that this is all but by closing it, which ends the other direction too.
+		_ = dst.Close()
+		return
 	}
 	if err != nil {
 		t.fail(fmt.Errorf("copy %s: %w", direction, err))

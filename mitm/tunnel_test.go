@@ -132,6 +132,29 @@ func TestTunnelHalfClose(t *testing.T) {
 	})
 }
 
+// A dialled connection that cannot be half-closed is closed when the client ends, rather than kept for ever.
+func TestTunnelToConnWithoutHalfClose(t *testing.T) {
+	t.Parallel()
+	received := make(chan string, 1)
+	addr := origin(t, func(c *net.TCPConn) {
+		b, _ := io.ReadAll(c)
+		received <- string(b)
+	})
+	r := newRig(t, func(p *mitm.Proxy) {
+		p.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return struct{ net.Conn }{c}, err
+		}
+	})
+	c := r.connect(t, "o.test:443", http.StatusOK)
+	io.WriteString(c, "all")
+	_ = c.CloseWrite()
+	if got := wait(t, received, "origin"); got != "all" {
+		t.Errorf("origin got %q", got)
+	}
+	r.logs.wait(t, "tunnel closed")
+}
+
 // A cut answer must not look complete: the client sees the reset, not an end.
 func TestTunnelPassesOnAReset(t *testing.T) {
 	t.Parallel()
@@ -157,6 +180,28 @@ func TestTunnelPassesOnAReset(t *testing.T) {
 				t.Errorf("log: %v", line)
 			}
 		})
+	}
+}
+
+// The same when the other direction has ended already.
+func TestTunnelPassesOnAResetAfterHalfClose(t *testing.T) {
+	t.Parallel()
+	cut := make(chan struct{})
+	addr := origin(t, func(c *net.TCPConn) {
+		_, _ = io.Copy(io.Discard, c)
+		io.WriteString(c, "half")
+		<-cut
+		_ = c.SetLinger(0)
+	})
+	r := newRig(t, func(p *mitm.Proxy) { p.DialContext = dialTo(addr) })
+	c := r.connect(t, "o.test:443", http.StatusOK)
+	_ = c.CloseWrite()
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	close(cut)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %v, want a reset", err)
 	}
 }
 
