@@ -1,9 +1,12 @@
 package router
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
@@ -111,8 +114,35 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach Hijack and Flush.
+// Unwrap lets http.ResponseController reach Flush.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack hands over the connection with the bytes that the client sent right behind its upgrade request, which
+// httputil.ReverseProxy would drop with the reader that holds them.
+func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil || brw.Reader.Buffered() == 0 {
+		return conn, brw, err
+	}
+	early, err := brw.Reader.Peek(brw.Reader.Buffered())
+	return &earlyConn{conn, bytes.Clone(early)}, brw, err
+}
+
+// earlyConn is a connection of which some bytes were read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+// Read implements net.Conn.
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	c.early = c.early[n:]
+	return n, nil
+}
 
 // serve relays one plain exchange. An error after the exchange was committed means that the answer was cut.
 func (r *relay) serve(x *exchange) error {
@@ -143,6 +173,9 @@ func (r *relay) serve(x *exchange) error {
 	}
 	if x.req.ContentLength == 0 {
 		out.Body = nil
+	} else {
+		// A host may answer before it has read everything; HTTP/1.1 servers wait for the body first unless told.
+		_ = http.NewResponseController(x.w).EnableFullDuplex()
 	}
 	rt := r.h1
 	if x.req.ProtoMajor == 2 {

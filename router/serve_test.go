@@ -3,8 +3,10 @@ package router_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -366,4 +368,67 @@ func TestAStalledUpstreamIsCutAndReported(t *testing.T) {
 	if !strings.Contains(got, "first") || !strings.Contains(got, `"error"`) {
 		t.Errorf("got %q", got)
 	}
+}
+
+func TestBytesBehindAnUpgradeRequestAreNotLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+		conn, brw, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"))
+		got := make([]byte, 5)
+		_, _ = io.ReadFull(brw, got)
+		_, _ = conn.Write(append([]byte("echo "), got...))
+	})
+	conn, err := tls.Dial("tcp", w.proxy.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the test server's own certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("GET /live HTTP/1.1\r\nHost: x\r\nX-Test-Host: api.openai.com\r\nX-Test-Real: 1\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly"))
+	b, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(b), "echo early") {
+		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+func TestAHostThatAnswersBeforeItReadEverything(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, h2 bool) {
+		w := newWorld(t, h2, func(rw http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(rw).EnableFullDuplex()
+			first := make([]byte, 1)
+			_, _ = io.ReadFull(r.Body, first)
+			stream(rw, "early ")
+			rest, _ := io.ReadAll(r.Body)
+			_, _ = fmt.Fprint(rw, len(rest))
+		})
+		body, send := io.Pipe()
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", w.proxy.URL+"/upload", body)
+		req.Header.Set("X-Test-Host", "api.openai.com")
+		req.Header.Set("X-Test-Real", "1")
+		answered := make(chan struct{})
+		go func() { // ends when the answer has begun
+			_, _ = send.Write([]byte("x"))
+			<-answered
+			_, _ = send.Write([]byte("yyyy"))
+			_ = send.Close()
+		}()
+		resp, err := w.proxy.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		head := make([]byte, 6)
+		_, err = io.ReadFull(resp.Body, head)
+		close(answered)
+		rest, rerr := io.ReadAll(resp.Body)
+		if err != nil || rerr != nil || string(head)+string(rest) != "early 4" {
+			t.Errorf("got %q %q, %v %v", head, rest, err, rerr)
+		}
+	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -149,7 +148,7 @@ func completeAccounts(h *host) cobra.CompletionFunc {
 func accountFlag(h *host, c *cobra.Command, id *string, usage string) {
 	c.Flags().StringVar(id, "account", "", usage)
 	if err := c.RegisterFlagCompletionFunc("account", completeAccounts(h)); err != nil {
-		fmt.Fprintln(os.Stderr, "detour:", err) // the flag was defined on the line above
+		panic(err) // the flag was defined on the line above
 	}
 }
 

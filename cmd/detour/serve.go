@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +62,7 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 	if err != nil {
 		return err
 	}
+	configured := s.config.ProxyMode.Port
 	if err := f.apply(c, s.config, api); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 	}
 	a.Upstream().LogNotes(o.Logger)
 	a.Start(ctx)
-	greet(h.err, a, s)
+	greet(h.err, a, s, configured)
 	return a.Run(ctx)
 }
 
@@ -119,16 +119,16 @@ func (f *serveFlags) apply(c *cobra.Command, cfg *config.Config, api bool) error
 	return nil
 }
 
-// greet says what runs and what to do next.
-func greet(w io.Writer, a *app.App, s settings) {
+// greet says what runs and what to do next. proxyPort is the one that `proxy env` points at by itself.
+func greet(w io.Writer, a *app.App, s settings, proxyPort int) {
 	fmt.Fprintf(w, "detour %s is running\n", version())
 	if addr := a.APIAddr(); addr != "" {
 		fmt.Fprintf(w, "  API    %s://%s/v1\n", scheme(s.config.Server.TLSCert), addr)
 	}
 	if addr := a.ProxyAddr(); addr != "" {
 		env := "detour proxy env"
-		if _, port, _ := net.SplitHostPort(addr); port != fmt.Sprint(4142) {
-			env += " --port " + port
+		if port := portOf(addr); port != proxyPort {
+			env += fmt.Sprintf(" --port %d", port)
 		}
 		fmt.Fprintf(w, "  proxy  %s://%s   in a shell: eval \"$(%s)\"\n", scheme(s.config.ProxyMode.TLSCert), addr, env)
 		fmt.Fprintf(w, "  CA     %s\n         SHA-256 %s\n", a.CA().RootPath(), a.CAInfo().SHA256)
