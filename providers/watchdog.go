@@ -29,6 +29,7 @@ func (w *Watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
+	timer.Reset(w.Stall) // the headers were a sign of life
 	resp.Body = &watchedBody{resp.Body, ctx, cancel, timer, w.Stall}
 	return resp, nil
 }

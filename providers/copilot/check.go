@@ -37,24 +37,22 @@ const (
 
 // Check implements providers.Provider.
 func (p *Provider) Check(resp *http.Response) error {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return nil
-	}
-	ok := resp.StatusCode >= 200 && resp.StatusCode < 300
+	ok := resp.StatusCode == http.StatusSwitchingProtocols || resp.StatusCode >= 200 && resp.StatusCode < 300
 	if ok && !isPage(resp.Header, nil) {
 		return nil
 	}
 	// What was read before an error still tells more than the error.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	if ok || resp.StatusCode >= 300 && resp.StatusCode < 400 {
+	token := bearer(resp.Request)
+	if ok || resp.StatusCode < 400 {
 		return &providers.Error{
 			Kind:      providers.KindNetwork,
 			Hint:      "something between this machine and GitHub answered in its place: a captive portal, a proxy, or a wrong copilot_api_url",
-			RequestID: requestID(resp.Header),
+			RequestID: requestID(resp.Header, token),
 			Err:       fmt.Errorf("answer with status %d is not GitHub Copilot's", resp.StatusCode),
 		}
 	}
-	e := &providers.Error{Failure: parseFailure(resp.StatusCode, body), RequestID: requestID(resp.Header)}
+	e := failed(resp, body, token)
 	v := verdict(e.Failure, isPage(resp.Header, body), body)
 	e.Kind, e.PerModel, e.Hint = v.kind, v.perModel, v.hint
 	switch e.Kind {
@@ -64,11 +62,16 @@ func (p *Provider) Check(resp *http.Response) error {
 			e.RetryAfter = retryInText(e.Failure.Message)
 		}
 	}
-	if resp.Request != nil {
-		_, token, _ := strings.Cut(resp.Request.Header.Get("Authorization"), " ")
-		scrub(e, secret.New(token))
-	}
 	return e
+}
+
+// bearer is the credential that r carried.
+func bearer(r *http.Request) secret.String {
+	if r == nil {
+		return secret.String{}
+	}
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return secret.New(token)
 }
 
 // ruling is what to make of a failure.

@@ -12,7 +12,7 @@
 //
 // # Edits
 //
-// NewRequest changes a request body in these ways only. Everything else keeps its bytes.
+// NewRequest changes a request body in these ways only, and a verbatim one in none. Everything else keeps its bytes.
 //
 //   - chat/completions: max_tokens is added when the request limits nothing, the catalogue knows the model's limit and
 //     the model takes the field; image_url.detail other than low or high is removed.

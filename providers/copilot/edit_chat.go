@@ -2,6 +2,7 @@ package copilot
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -11,17 +12,17 @@ import (
 
 // editChat applies the edits of chat/completions.
 func editChat(body []byte, m providers.Model) []byte {
+	details := bytes.Contains(body, []byte(`"detail"`))
+	fill := m.MaxOutput > 0 && !refusesMaxTokens(m.ID)
+	if !fill && !details {
+		return body
+	}
 	p, ok := newPatch(body)
 	if !ok {
 		return body
 	}
-	fill := m.MaxOutput > 0 && !refusesMaxTokens(m.ID) && !limited(p.doc)
-	details := bytes.Contains(body, []byte(`"detail"`))
-	if !fill && !details {
-		return body
-	}
 	add := ""
-	if fill { // several models refuse a request without a limit
+	if fill = fill && !p.limited(); fill { // several models refuse a request without a limit
 		add = `"max_tokens":` + strconv.Itoa(m.MaxOutput)
 	}
 	p.object(p.doc, add, func(name string, v gjson.Result) bool {
@@ -40,15 +41,10 @@ func editChat(body []byte, m providers.Model) []byte {
 }
 
 // limited reports whether the request names a limit of its own.
-func limited(doc gjson.Result) bool {
-	found := false
-	doc.ForEach(func(key, v gjson.Result) bool {
-		if name := key.String(); (name == "max_tokens" || name == "max_completion_tokens") && v.Type != gjson.Null {
-			found = true
-		}
-		return !found
+func (p *patch) limited() bool {
+	return slices.ContainsFunc(p.top, func(m member) bool {
+		return (m.key.Str == "max_tokens" || m.key.Str == "max_completion_tokens") && m.value.Type != gjson.Null
 	})
-	return found
 }
 
 // refusesMaxTokens tells OpenAI's reasoning models, which want max_completion_tokens instead and need neither.

@@ -19,14 +19,13 @@ func editMessages(body []byte, betas []string) []byte {
 		patch:  p,
 		scopes: bytes.Contains(body, []byte(`"scope"`)),
 		blanks: hasBlankText(body),
-		tools:  bytes.Contains(body, []byte(`"eager_input_streaming"`)) || bytes.Contains(body, []byte(`"input_examples"`)),
 	}
 	for _, beta := range betas {
 		e.contextManagement = e.contextManagement || strings.HasPrefix(beta, betaContextManagement)
 	}
-	if top := p.doc.Get("cache_control"); top.IsObject() && bytes.Count(body, []byte(`"cache_control"`)) <= maxCacheControls {
+	if top := p.get("cache_control"); top.IsObject() && bytes.Count(body, []byte(`"cache_control"`)) <= maxCacheControls {
 		e.marker = withoutScope(top)
-		e.target = lastCacheable(p.doc)
+		e.target = p.lastCacheable()
 	}
 	e.document()
 	return p.apply(body)
@@ -36,10 +35,10 @@ func editMessages(body []byte, betas []string) []byte {
 // is walked only when there is something to find.
 type messagesEdit struct {
 	*patch
-	scopes, blanks, tools bool
-	contextManagement     bool
-	marker                string       // cache_control that moves to target, raw, or ""
-	target                gjson.Result // block, or the string content of the last message
+	scopes, blanks    bool
+	contextManagement bool
+	marker            string       // cache_control that moves to target, raw, or ""
+	target            gjson.Result // block, or the string content of the last message
 }
 
 func (e *messagesEdit) document() {
@@ -59,7 +58,7 @@ func (e *messagesEdit) document() {
 				})
 			}
 		case "tools":
-			if e.scopes || e.tools || e.marker != "" {
+			if e.scopes || e.marker != "" || strings.Contains(v.Raw, `"eager_input_streaming"`) || strings.Contains(v.Raw, `"input_examples"`) {
 				e.array(v, func(tool gjson.Result) bool {
 					e.block(tool, "eager_input_streaming", "input_examples")
 					return false
@@ -134,7 +133,7 @@ func (e *messagesEdit) isTarget(v gjson.Result) bool {
 
 // lastCacheable finds the last block of the prompt that a cache_control can stand on: in messages, else in system,
 // else among the tools. It is the zero Result if that block has one already or there is none.
-func lastCacheable(doc gjson.Result) gjson.Result {
+func (p *patch) lastCacheable() gjson.Result {
 	var last gjson.Result
 	see := func(v gjson.Result) {
 		switch {
@@ -149,14 +148,14 @@ func lastCacheable(doc gjson.Result) gjson.Result {
 			})
 		}
 	}
-	doc.Get("tools").ForEach(func(_, tool gjson.Result) bool {
+	p.get("tools").ForEach(func(_, tool gjson.Result) bool {
 		if tool.IsObject() && !tool.Get("defer_loading").Bool() {
 			last = tool
 		}
 		return true
 	})
-	see(doc.Get("system"))
-	doc.Get("messages").ForEach(func(_, message gjson.Result) bool {
+	see(p.get("system"))
+	p.get("messages").ForEach(func(_, message gjson.Result) bool {
 		see(message.Get("content"))
 		return true
 	})

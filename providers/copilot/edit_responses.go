@@ -15,16 +15,16 @@ func editResponses(body []byte) ([]byte, error) {
 	if !ok {
 		return body, nil
 	}
-	if id := p.doc.Get("previous_response_id"); id.Type != gjson.Null {
+	if id := p.get("previous_response_id"); id.Type != gjson.Null {
 		return nil, invalid(http.StatusBadRequest, "previous_response_not_found", "previous_response_id",
 			"previous_response_id is not supported: GitHub Copilot keeps no responses. Send the whole conversation in input and leave previous_response_id out.")
 	}
-	reasoning := p.doc.Get("reasoning").IsObject()
+	reasoning := p.get("reasoning").IsObject()
 	add := ""
-	if !p.doc.Get("store").Exists() {
+	if !p.get("store").Exists() {
 		add = `"store":false`
 	}
-	if reasoning && !p.doc.Get("include").Exists() {
+	if reasoning && !p.get("include").Exists() {
 		if add != "" {
 			add += ","
 		}

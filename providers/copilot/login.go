@@ -119,7 +119,7 @@ func (f *deviceFlow) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := answer.failure(); err != nil {
+		if err := answer.failure(f.code); err != nil {
 			return err
 		}
 		f.code = secret.New(answer.text("device_code"))
@@ -186,7 +186,7 @@ func (f *deviceFlow) wait(ctx context.Context) (secret.String, error) {
 		case "slow_down":
 			f.interval = min(max(f.interval+slowDown, seconds(answer.number("interval"))), maxInterval)
 		default:
-			if err := answer.failure(); err != nil {
+			if err := answer.failure(f.code); err != nil {
 				return secret.String{}, err
 			}
 			return secret.String{}, &LoginError{Code: "invalid_answer", Description: "GitHub sent neither a token nor an error"}
@@ -282,13 +282,13 @@ func (a oauthAnswer) number(name string) float64 {
 	return f
 }
 
-// failure is the answer's error, or nil if it holds none.
-func (a oauthAnswer) failure() error {
+// failure is the answer's error, or nil if it holds none. What was sent in confidence is masked in it.
+func (a oauthAnswer) failure(sent secret.String) error {
 	code := a.text("error")
 	if code == "" {
 		return nil
 	}
-	return &LoginError{Code: clip(printable(code), 128), Description: clip(printable(a.text("error_description")), 1024)}
+	return &LoginError{Code: clip(printable(masked(code, sent)), 128), Description: clip(printable(masked(a.text("error_description"), sent)), 1024)}
 }
 
 // Identify asks GitHub whose token it is. domain is that of a data-residency enterprise, or "". Errors are *Error, or

@@ -134,7 +134,7 @@ const (
 
 // managementError classifies a refusal by the management plane.
 func managementError(resp *http.Response, body []byte, token secret.String, now time.Time) *providers.Error {
-	e := &providers.Error{Failure: parseFailure(resp.StatusCode, body), RequestID: requestID(resp.Header)}
+	e := failed(resp, body, token)
 	message := strings.ToLower(e.Failure.Message)
 	page := isPage(resp.Header, body)
 	details := gjson.GetBytes(body, "error_details")
@@ -152,6 +152,7 @@ func managementError(resp *http.Response, body []byte, token secret.String, now 
 		e.Hint = "GitHub limits how often this account may ask for tokens: wait"
 	case details.IsObject():
 		e.Kind, e.Hint = refusal(details)
+		e.Hint = masked(e.Hint, token)
 	case status == http.StatusForbidden && page:
 		e.Kind, e.Hint = providers.KindPolicy, hintStale
 	case strings.Contains(message, "not accessible by"), status == http.StatusNotFound:
@@ -162,7 +163,6 @@ func managementError(resp *http.Response, body []byte, token secret.String, now 
 	default:
 		e.Kind = providers.KindInvalid
 	}
-	scrub(e, token)
 	return e
 }
 

@@ -107,7 +107,7 @@ func parseModel(entry gjson.Result) providers.Model {
 		ContextWindow: tokens(limits.Get("max_context_window_tokens")),
 		MaxPrompt:     tokens(limits.Get("max_prompt_tokens")),
 		MaxOutput:     tokens(limits.Get("max_output_tokens")),
-		Multiplier:    max(0, entry.Get("billing.multiplier").Float()),
+		Multiplier:    max(0, figure(entry, "billing.multiplier")),
 		Raw:           json.RawMessage(entry.Raw),
 	}
 	if state := entry.Get("policy.state"); state.Exists() && state.String() != "enabled" {

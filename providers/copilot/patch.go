@@ -7,11 +7,17 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// patch collects replacements within one JSON document and applies them in a single pass, so that every byte which no
+// patch collects replacements within one JSON object and applies them in a single pass, so that every byte which no
 // edit concerns stays as it is. Its values come from walking doc; offsets are those of the document.
 type patch struct {
 	doc  gjson.Result
+	top  []member // of doc, so that a long conversation is walked once
 	cuts []cut
+}
+
+// member is one member of an object.
+type member struct {
+	key, value gjson.Result
 }
 
 // cut replaces src[lo:hi].
@@ -20,13 +26,40 @@ type cut struct {
 	put    string
 }
 
-// newPatch parses body. ok is false if it is no JSON object; there is then nothing to edit.
+// newPatch begins a patch of body. ok is false if it cannot be a JSON object; there is then nothing to edit.
 func newPatch(body []byte) (p *patch, ok bool) {
-	if !gjson.ValidBytes(body) {
+	p = &patch{doc: gjson.ParseBytes(body)}
+	if !p.doc.IsObject() {
 		return nil, false
 	}
-	doc := gjson.ParseBytes(body)
-	return &patch{doc: doc}, doc.IsObject()
+	p.doc.ForEach(func(key, value gjson.Result) bool {
+		p.top = append(p.top, member{key, value})
+		return true
+	})
+	return p, true
+}
+
+// get returns the first top-level member called name, or the zero Result.
+func (p *patch) get(name string) gjson.Result {
+	for _, m := range p.top {
+		if m.key.Str == name {
+			return m.value
+		}
+	}
+	return gjson.Result{}
+}
+
+// each calls f with the members or elements of container.
+func (p *patch) each(container gjson.Result, f func(key, v gjson.Result) bool) {
+	if container.Index != p.doc.Index || len(container.Raw) != len(p.doc.Raw) {
+		container.ForEach(f)
+		return
+	}
+	for _, m := range p.top {
+		if !f(m.key, m.value) {
+			return
+		}
+	}
 }
 
 // replace puts raw JSON in the place of v.
@@ -57,7 +90,7 @@ func (p *patch) array(a gjson.Result, drop func(v gjson.Result) bool) {
 func (p *patch) elements(container gjson.Result, drop func(name string, v gjson.Result) bool) (kept int) {
 	end := 0      // where the last element that stays ended
 	pending := -1 // where a run of dropped elements begins that no kept element precedes
-	container.ForEach(func(key, v gjson.Result) bool {
+	p.each(container, func(key, v gjson.Result) bool {
 		lo, hi := v.Index, v.Index+len(v.Raw)
 		if key.Type == gjson.String {
 			lo = key.Index
@@ -86,9 +119,10 @@ func (p *patch) elements(container gjson.Result, drop func(name string, v gjson.
 	return kept
 }
 
-// apply returns body with the edits, or body itself when there are none. Edits within a removed part are dropped.
+// apply returns body with the edits, or body itself when there are none or it is not JSON. Edits within a removed part
+// are dropped.
 func (p *patch) apply(body []byte) []byte {
-	if len(p.cuts) == 0 {
+	if len(p.cuts) == 0 || !gjson.ValidBytes(body) { // walking is lenient and faster than checking
 		return body
 	}
 	slices.SortStableFunc(p.cuts, func(a, b cut) int {

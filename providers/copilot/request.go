@@ -71,6 +71,9 @@ func invalid(status int, code, param, message string) *providers.Error {
 
 // edit applies the edits that the package documentation lists.
 func (st *state) edit(c *providers.Call) ([]byte, error) {
+	if c.Verbatim {
+		return c.Body, nil
+	}
 	switch c.Endpoint {
 	case dialect.EndpointChat:
 		return editChat(c.Body, c.Model), nil

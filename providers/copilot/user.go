@@ -3,6 +3,7 @@ package copilot
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -108,12 +109,16 @@ func parseQuota(name string, v gjson.Result) Quota {
 
 // limitedQuotas reads the older answers for free accounts: what remains and what there was in separate objects.
 func limitedQuotas(doc gjson.Result) []Quota {
+	left, all := doc.Get("limited_user_quotas"), doc.Get("monthly_quotas")
+	if !left.IsObject() {
+		return nil
+	}
 	var list []Quota
-	doc.Get("limited_user_quotas").ForEach(func(name, left gjson.Result) bool {
-		q := Quota{Name: printable(name.String()), Remaining: left.Float(), Entitlement: -1, Percent: -1, Applicable: true}
-		if all := doc.Get("monthly_quotas." + gjson.Escape(name.String())); all.Float() > 0 {
-			q.Entitlement = all.Float()
-			q.Percent = 100 * q.Remaining / q.Entitlement
+	left.ForEach(func(key, _ gjson.Result) bool {
+		path := gjson.Escape(key.String())
+		q := Quota{Name: printable(key.String()), Remaining: figure(left, path), Entitlement: figure(all, path), Percent: -1, Applicable: true}
+		if q.Remaining >= 0 && q.Entitlement >= 1 {
+			q.Percent = q.Remaining / q.Entitlement * 100
 		}
 		list = append(list, q)
 		return true
@@ -121,14 +126,11 @@ func limitedQuotas(doc gjson.Result) []Quota {
 	return list
 }
 
-// figure is the first of the named members that is a number, also one written as a string; -1 if none is.
-func figure(v gjson.Result, names ...string) float64 {
-	for _, name := range names {
-		switch m := v.Get(name); m.Type {
-		case gjson.Number:
-			return m.Num
-		case gjson.String:
-			if f, ok := number(m.Str); ok {
+// figure is the first of the members at paths that is a number, also one written as a string; -1 if none is.
+func figure(v gjson.Result, paths ...string) float64 {
+	for _, path := range paths {
+		if m := v.Get(path); m.Type == gjson.Number || m.Type == gjson.String {
+			if f, ok := number(m.String()); ok && math.Abs(f) < 1e15 {
 				return f
 			}
 		}
@@ -185,7 +187,7 @@ func QuotaHeaders(h http.Header) []Quota {
 			OverageCount: max(0, value("ov", 0)),
 			Applicable:   true,
 		}
-		q.Unlimited = fields.Has("ent") && q.Entitlement < 0
+		q.Unlimited = value("ent", 0) < 0
 		q.OveragePermitted, _ = strconv.ParseBool(fields.Get("ovPerm"))
 		if t, err := time.Parse(time.RFC3339, fields.Get("rst")); err == nil {
 			q.Resets = t.UTC()

@@ -61,7 +61,7 @@ func (t *tap) Frame(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 	case t.failed || len(data) == 0 || string(data) == dialect.Done:
 		return dst, dialect.Meta
 	case !rawjson.Valid(data) || data[0] != '{':
-		if !dialect.Terminated(f) {
+		if t.stopped || !dialect.Terminated(f) {
 			return dst, dialect.Meta
 		}
 		return t.fail(dst, dialect.NotAnEvent(data))
@@ -84,6 +84,7 @@ func (t *tap) Close(dst []byte, cause error) ([]byte, error) {
 		return dst, nil
 	case t.reason:
 		t.stopped = true
+		dst = t.appendStops(dst)
 		return sse.AppendFrame(dst, "message_stop", []byte(`{"type":"message_stop"}`)), nil
 	}
 	dst, _ = t.fail(dst, dialect.EndFailure(cause))

@@ -101,17 +101,16 @@ func (t *tap) event(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 		return append(dst, ": ping\n\n"...), dialect.Meta
 	case "keepalive":
 		return dialect.AppendRaw(dst, f), dialect.Meta
-	case "error", "":
-		if len(h.typ) == 0 && rawjson.Empty(rawjson.Get(f.Data, "error")) {
-			return dialect.AppendRaw(dst, f), dialect.Content
-		}
-		t.failed, t.failure = true, dialect.ParseFailure(0, "", f.Data)
-		if len(h.typ) == 0 { // an error of another dialect
-			return t.appendFailed(dst), dialect.Failed
-		}
+	case "error":
 		dst = t.ensureCreated(dst)
 		t.renumber(&h)
+		t.failed, t.failure = true, dialect.ParseFailure(0, "", t.patch.Apply(nil, f.Data))
 		return dialect.AppendPatched(dst, f, &t.patch), dialect.Failed
+	case "":
+		if rawjson.Empty(rawjson.Get(f.Data, "error")) {
+			return dialect.AppendRaw(dst, f), dialect.Content
+		}
+		return t.fail(dst, dialect.ParseFailure(0, "", f.Data)) // an error of another dialect
 	}
 	t.learn(&h)
 	if string(h.typ) == "response.created" {

@@ -47,7 +47,7 @@ func (t *tap) itemAt(index int64, raw []byte, typ string) int {
 	}
 	id := bytes.Clone(raw)
 	if rawjson.Of(raw) != rawjson.String || rawjson.Empty(raw) || len(raw) > maxID+2 {
-		id = mint(typ, raw, t.id, index)
+		id = mint(typ, raw, t.id, len(t.items))
 	}
 	t.items = append(t.items, item{index: index, id: id})
 	return len(t.items) - 1
@@ -57,11 +57,11 @@ func (t *tap) itemAt(index int64, raw []byte, typ string) int {
 func typeOf(item []byte) string { return string(rawjson.Text(rawjson.Get(item, "type"))) }
 
 // mint makes an id that follows from what the upstream sent, so that it is the same every time.
-func mint(typ string, raw, response []byte, index int64) []byte {
+func mint(typ string, raw, response []byte, place int) []byte {
 	h := fnv.New128a()
 	_, _ = h.Write(response)
 	_, _ = h.Write(raw)
-	_, _ = h.Write(strconv.AppendInt(nil, index, 10))
+	_, _ = h.Write(strconv.AppendInt(nil, int64(place), 10))
 	return fmt.Appendf(nil, `"%s%s%x"`, idPrefix(typ), mintMark, h.Sum(nil))
 }
 

@@ -178,6 +178,21 @@ func complete(part []byte) bool {
 	return false
 }
 
+func TestTapSurvivesDamagedStreams(t *testing.T) {
+	t.Parallel()
+	files, _ := filepath.Glob("testdata/*.sse")
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			in, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			suite().CheckDamaged(t, in, 60)
+		})
+	}
+}
+
 func TestInvariant10_UnknownFieldsSurviveByteForByte(t *testing.T) {
 	t.Parallel()
 	unknown := `"copilot_quota_snapshots":[{"a" : 1.0e0,"z":"<é\u00e9>"}],"zzz":{"b":2,"a":1}`

@@ -92,7 +92,11 @@ func (t *tap) mendOutput(dst, data []byte, h *head, status string) []byte {
 		}
 		lo, hi := it.Span()
 		text := it.Raw()
-		place := t.itemAt(places[i], rawjson.Get(text, "id"), typeOf(text))
+		id := rawjson.Get(text, "id")
+		place := t.withID(id)
+		if place < 0 {
+			place = t.itemAt(places[i], id, typeOf(text))
+		}
 		if place < 0 {
 			break
 		}
@@ -109,6 +113,11 @@ func (t *tap) mendOutput(dst, data []byte, h *head, status string) []byte {
 		return dst
 	}
 	return t.finishItems(dst, items)
+}
+
+// withID returns the place of the item that the client knows by the id, or -1.
+func (t *tap) withID(id []byte) int {
+	return slices.IndexFunc(t.items, func(it item) bool { return bytes.Equal(it.id, id) })
 }
 
 // places returns the upstream's output_index of each item of the output: its place in the array, unless the indexes
