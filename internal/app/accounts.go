@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -40,12 +41,21 @@ func (a *App) tendAccounts(ctx context.Context) {
 }
 
 func (a *App) reloadAccounts() error {
+	before := a.upstream.Accounts
 	if err := a.upstream.Reopen(a.opts); err != nil {
 		return err
 	}
 	a.upstream.LogNotes(a.opts.Logger)
 	a.routes.Accounts = a.upstream.Accounts
-	return a.router.Reload(a.routes)
+	if err := a.router.Reload(a.routes); err != nil {
+		return err
+	}
+	for _, old := range before {
+		if !slices.Contains(a.upstream.Accounts, old) {
+			old.Close()
+		}
+	}
+	return nil
 }
 
 // stamp tells one state of a file from the next.

@@ -46,9 +46,6 @@ func ownersEnv(env func(string) string) func(string) string {
 	}
 }
 
-// Environment variables that name an account's credential, the first that is set wins over saved accounts.
-var tokenVariables = [...]string{"COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"}
-
 // NewUpstream opens the providers and the configured accounts. It does no network I/O.
 func NewUpstream(o Options, self []string) (*Upstream, error) {
 	cfg := o.Config
@@ -147,12 +144,12 @@ func same(a, b providers.AccountConfig) bool {
 // fromEnvironment returns the account that the environment names. A classic personal access token can never be
 // exchanged, so it is passed over with a note: it is most likely there for other tools.
 func (u *Upstream) fromEnvironment(env func(string) string) (config.Account, bool) {
-	for _, name := range tokenVariables {
+	for i, name := range copilot.EnvVariables() {
 		v := strings.TrimSpace(env(name))
 		if v == "" {
 			continue
 		}
-		if strings.HasPrefix(v, "ghp_") && name != tokenVariables[0] {
+		if strings.HasPrefix(v, "ghp_") && i > 0 {
 			u.Notes = append(u.Notes, name+" holds a personal access token, which Copilot does not accept; it is not used")
 			continue
 		}
@@ -200,8 +197,13 @@ func (u *Upstream) Account(id string) (*providers.Account, error) {
 // ErrNoAccounts says that nobody has signed in yet.
 var ErrNoAccounts = errors.New("there is no account yet")
 
-// Close lets go of idle connections.
-func (u *Upstream) Close() { u.base.CloseIdleConnections() }
+// Close ends the accounts and lets go of idle connections.
+func (u *Upstream) Close() {
+	for _, a := range u.Accounts {
+		a.Close()
+	}
+	u.base.CloseIdleConnections()
+}
 
 // LogNotes writes the notes.
 func (u *Upstream) LogNotes(l *slog.Logger) {
