@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"detour/internal/suggest"
 )
 
 // Registry maps the names that configuration uses to providers. It is filled once and only read after that.
@@ -35,47 +37,8 @@ func (r Registry) Lookup(name string) (Provider, error) {
 
 // UnknownName is the error for a name that is none of known: it proposes the nearest, or lists them all.
 func UnknownName(what, name string, known []string) error {
-	if near := Nearest(name, known); near != "" {
+	if near := suggest.Nearest(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q: did you mean %q?", what, name, near)
 	}
 	return fmt.Errorf("unknown %s %q: known are %s", what, name, strings.Join(known, ", "))
-}
-
-// Nearest returns the one of known that name is most likely a slip of, or "".
-func Nearest(name string, known []string) string {
-	best, bestAt := "", max(1, len(name)/3)+1
-	for _, k := range known {
-		if d := distance(fold(name), fold(k)); d < bestAt {
-			best, bestAt = k, d
-		}
-	}
-	return best
-}
-
-func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
-
-// distance counts the single-byte insertions, deletions and substitutions between a and b. Names longer than any
-// real one are far from everything.
-func distance(a, b string) int {
-	const longest = 64
-	if len(a) > longest || len(b) > longest {
-		return longest
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next := min(row[j]+1, row[j+1]+1, diagonal+cost)
-			diagonal, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }

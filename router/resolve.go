@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"detour/internal/dialect"
+	"detour/internal/suggest"
 	"detour/providers"
 )
 
@@ -180,7 +181,7 @@ func (c *catalogue) near(name string) []string {
 		if e.model.Disabled {
 			continue
 		}
-		d := distance(want, canonical(e.model.ID))
+		d := suggest.Distance(want, canonical(e.model.ID))
 		if d <= max(3, len(want)/2) {
 			all = append(all, scored{e.model.ID, d})
 		}
@@ -193,30 +194,6 @@ func (c *catalogue) near(name string) []string {
 		out = append(out, s.id)
 	}
 	return out
-}
-
-// distance is the Levenshtein distance; names are short.
-func distance(a, b string) int {
-	if len(a) > 128 || len(b) > 128 {
-		return max(len(a), len(b))
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // sortByPreference puts the ids that are offered to people first, then the shorter ones.

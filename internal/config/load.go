@@ -16,6 +16,8 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"detour/internal/privfile"
+
+	"detour/internal/suggest"
 )
 
 // maxFile bounds a configuration file, and with it how deep its lists can nest.
@@ -293,7 +295,7 @@ func (b *binder) notice(p path, why string) {
 func (b *binder) unknownName(section, name string, p path) {
 	m := &mistake{message: "there is no such setting"}
 	siblings, elsewhere := b.names(section, name)
-	if n := nearest(name, siblings); n != "" {
+	if n := suggest.Nearest(name, siblings); n != "" {
 		m.suggestion = "did you mean " + n + "?"
 	} else if elsewhere != "" {
 		m.suggestion = "it belongs to [" + elsewhere + "]"

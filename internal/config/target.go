@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"detour/internal/suggest"
 )
 
 // UnknownKey is a name that is no setting.
@@ -72,7 +74,7 @@ func (f *parsed) target(account, key string) (target, error) {
 			names = append(names, strings.TrimPrefix(all[i].Name, prefix))
 		}
 	}
-	if n := nearest(key, names); n != "" {
+	if n := suggest.Nearest(key, names); n != "" {
 		unknown.Suggestion = "did you mean " + n + "?"
 	} else if _, elsewhere := b.names("", key); elsewhere != "" && account == "" {
 		unknown.Suggestion = "did you mean " + elsewhere + "." + key + "?"

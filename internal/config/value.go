@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"detour/internal/secret"
+	"detour/internal/suggest"
 )
 
 // kind is how a setting is written in TOML.
@@ -124,7 +125,7 @@ func (r *row) checkString(s string) *mistake {
 			}
 		}
 		m := &mistake{message: quote(s) + " is not one of " + strings.Join(choices, ", ")}
-		if n := nearest(s, choices); n != "" {
+		if n := suggest.Nearest(s, choices); n != "" {
 			m.suggestion = "did you mean " + quote(n) + "?"
 		}
 		return m

@@ -1,12 +1,13 @@
-package config
+// Package suggest finds what somebody meant who wrote a name that does not exist.
+package suggest
 
 import "strings"
 
-// nearest returns the candidate that is closest to name, or "" when none is close enough to be a slip.
-func nearest(name string, candidates []string) string {
+// Nearest returns the candidate that is closest to name, or "" when none is close enough to be a slip.
+func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", 1+max(1, min(len(name), 24)/3)
 	for _, c := range candidates {
-		if d := distance(fold(name), fold(c)); d < bestDistance {
+		if d := Distance(fold(name), fold(c)); d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}
@@ -18,9 +19,9 @@ func fold(s string) string {
 	return strings.ReplaceAll(strings.ToLower(s), "-", "_")
 }
 
-// distance is how many bytes of a must be added, dropped, changed or swapped with their neighbour to make b. Only the
+// Distance is how many bytes of a must be added, dropped, changed or swapped with their neighbour to make b. Only the
 // first 64 bytes of each count.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
