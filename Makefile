@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X main.buildVersion=$(VERSION)
 FUZZTIME ?= 20s
 
-.PHONY: build run demo test race check fmt fuzz bench cover e2e golden clean
+.PHONY: build run demo test race check fmt fuzz bench h2spec cover e2e golden clean
 
 build: ## build bin/detour
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/detour ./cmd/detour
@@ -38,8 +38,15 @@ fuzz: ## every fuzz target for FUZZTIME each
 e2e: build ## the real binary with real shells and clients
 	$(GO) test -count=1 -timeout 20m -tags e2e ./internal/e2e/...
 
+BENCH ?= # -quick, -only TEXT, -system TEXT, -json FILE
+bench: build ## detour beside its peers, about 7 minutes; BENCH=-quick for 90 seconds
+	$(GO) run ./internal/bench $(BENCH)
+
+h2spec: ## HTTP/2 conformance through an interception, beside plain net/http
+	$(GO) test -count=1 -timeout 5m -v -tags e2e -run TestHTTP2Conformance ./internal/bench
+
 golden: ## rewrite golden files from what the code does now; review the diff
-	$(GO) test ./... -update
+	$(GO) test $$(grep -rl --include=*_test.go 'flag.Bool("update"' . | xargs -n1 dirname | sort -u) -update
 
 cover: ## coverage of all packages by all tests
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./... && $(GO) tool cover -func=coverage.out | tail -1

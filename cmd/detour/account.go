@@ -258,7 +258,7 @@ func newAccountSwitch(h *host, on bool) *cobra.Command {
 	}
 	return &cobra.Command{
 		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: completeAccounts(h),
-		Long: short + `. A detour that is running takes it up when it is restarted.`,
+		Long: short + `. A detour that is running takes it up at once.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := h.load()
 			if err != nil {

@@ -18,7 +18,7 @@ func newModels(h *host) *cobra.Command {
 		Use:   "models",
 		Short: "List the models that the accounts can use",
 		Long: `Models asks every account that is not disabled for its models and prints one list:
-the endpoints that serve each natively (others are translated to), limits in
+the endpoints that serve each natively, limits in
 tokens, how many premium requests one costs, and the accounts that have it.
 Models that are listed upstream but refused by a plan or policy are marked
 disabled.

@@ -23,6 +23,8 @@ its certificates carry critical name constraints, and the root's private key is
 thrown away after it has signed one intermediate. 'proxy env' makes clients trust
 it through variables; 'install' puts it into trust stores instead.`,
 	}
+	c.Args = cobra.NoArgs
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(caPath(h), caShow(h), caRegenerate(h), caInstall(h), caUninstall(h))
 	return c
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,7 +23,7 @@ import (
 type envFlags struct{ port int }
 
 func (f *envFlags) register(c *cobra.Command) {
-	c.Flags().IntVar(&f.port, "port", 0, "port that the proxy listens on (default proxy_mode.port)")
+	c.Flags().IntVar(&f.port, "port", 0, "port of the proxy that is meant (default that of the detour that runs, else proxy_mode.port)")
 }
 
 func newProxyEnv(h *host) *cobra.Command {
@@ -100,10 +99,6 @@ func (f *envFlags) compute(ctx context.Context, h *host) (shellenv.Set, error) {
 	if err != nil {
 		return shellenv.Set{}, err
 	}
-	port := s.config.ProxyMode.Port
-	if f.port != 0 {
-		port = f.port
-	}
 	authority, err := app.OpenCA(s.config, s.paths)
 	if err != nil {
 		return shellenv.Set{}, err
@@ -112,7 +107,8 @@ func (f *envFlags) compute(ctx context.Context, h *host) (shellenv.Set, error) {
 	if err != nil {
 		return shellenv.Set{}, err
 	}
-	url := app.ProxyURL(s.config, install, port)
+	running, _ := app.FindRunning(s.paths)
+	url := app.ProxyURL(s.config, install, running, f.port)
 	set, err := shellenv.Compute(shellenv.Params{
 		ProxyURL:    url.String(),
 		CACert:      authority.RootPath(),
@@ -120,6 +116,7 @@ func (f *envFlags) compute(ctx context.Context, h *host) (shellenv.Set, error) {
 		Extra:       func(existing []string) (string, error) { return authority.ExtraBundle(existing...) },
 		Env:         h.lookup,
 		Intercepted: append(app.InterceptedHosts(s.config), app.SelfHost),
+		Configured:  h.configuredCAs(ctx),
 		Generation:  authority.Generation(),
 	})
 	if err != nil {
@@ -129,7 +126,7 @@ func (f *envFlags) compute(ctx context.Context, h *host) (shellenv.Set, error) {
 		fmt.Fprintln(h.err, "detour:", w)
 	}
 	d := net.Dialer{Timeout: time.Second}
-	if conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(url.Hostname(), strconv.Itoa(port))); err != nil {
+	if conn, err := d.DialContext(ctx, "tcp", url.Host); err != nil {
 		fmt.Fprintf(h.err, "detour: nothing listens on %s yet; start it with `detour serve --with-proxy`\n", url.Host)
 	} else {
 		_ = conn.Close()

@@ -62,7 +62,6 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 	if err != nil {
 		return err
 	}
-	configured := s.config.ProxyMode.Port
 	if err := f.apply(c, s.config, api); err != nil {
 		return err
 	}
@@ -77,7 +76,7 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 	}
 	a.Upstream().LogNotes(o.Logger)
 	a.Start(ctx)
-	greet(h.err, a, s, configured)
+	greet(h.err, a, s)
 	return a.Run(ctx)
 }
 
@@ -98,6 +97,9 @@ func (f *serveFlags) apply(c *cobra.Command, cfg *config.Config, api bool) error
 		}
 	}
 	if set("proxy-port") {
+		if f.proxyPort < 0 || f.proxyPort > 65535 {
+			return usageError("--proxy-port %d is not a port", f.proxyPort)
+		}
 		cfg.ProxyMode.Port = f.proxyPort
 	}
 	for flag, dst := range map[string]*string{"route-mode": &cfg.Server.RouteMode, "proxy-route-mode": &cfg.ProxyMode.RouteMode} {
@@ -119,18 +121,14 @@ func (f *serveFlags) apply(c *cobra.Command, cfg *config.Config, api bool) error
 	return nil
 }
 
-// greet says what runs and what to do next. proxyPort is the one that `proxy env` points at by itself.
-func greet(w io.Writer, a *app.App, s settings, proxyPort int) {
+// greet says what runs and what to do next.
+func greet(w io.Writer, a *app.App, s settings) {
 	fmt.Fprintf(w, "detour %s is running\n", version())
 	if addr := a.APIAddr(); addr != "" {
 		fmt.Fprintf(w, "  API    %s://%s/v1\n", scheme(s.config.Server.TLSCert), addr)
 	}
 	if addr := a.ProxyAddr(); addr != "" {
-		env := "detour proxy env"
-		if port := portOf(addr); port != proxyPort {
-			env += fmt.Sprintf(" --port %d", port)
-		}
-		fmt.Fprintf(w, "  proxy  %s://%s   in a shell: eval \"$(%s)\"\n", scheme(s.config.ProxyMode.TLSCert), addr, env)
+		fmt.Fprintf(w, "  proxy  %s://%s   in a shell: eval \"$(detour proxy env)\"\n", scheme(s.config.ProxyMode.TLSCert), addr)
 		fmt.Fprintf(w, "  CA     %s\n         SHA-256 %s\n", a.CA().RootPath(), a.CAInfo().SHA256)
 	}
 	if a.NeedsKeys() {

@@ -300,6 +300,10 @@ func (a *App) Start(ctx context.Context) {
 		a.serve("proxy server", func() error { return a.proxy.Serve(a.proxyListener) }, a.proxy.Shutdown)
 	}
 	a.background("accounts", a.tendAccounts)
+	if err := a.announce(); err != nil {
+		a.opts.Logger.Warn("other commands will not find this detour by themselves", "err", err)
+	}
+	a.cleanups.add("announcement", func(context.Context) error { return a.retract() })
 }
 
 // background runs f on a goroutine that the cleanup stops through f's context, and joins.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -46,18 +47,27 @@ func CAOptions(cfg *config.Config, paths config.Paths) ca.Options {
 	return o
 }
 
-// ProxyURL is what clients on this machine set as their proxy. With local authentication it carries the
-// installation's secret.
-func ProxyURL(cfg *config.Config, install *config.Install, port int) *url.URL {
-	host := cfg.ProxyMode.Host
+// ProxyURL is what clients on this machine set as their proxy: where the detour that runs has its proxy door, or else
+// where the configuration puts it. A port other than 0 is the caller's word for the door that is meant. When the door
+// asks for a password, the URL carries the installation's secret.
+func ProxyURL(cfg *config.Config, install *config.Install, running Running, port int) *url.URL {
+	door := Running{
+		Proxy:     net.JoinHostPort(cfg.ProxyMode.Host, strconv.Itoa(cmp.Or(port, cfg.ProxyMode.Port))),
+		ProxyAuth: cfg.ProxyMode.LocalAuth || cfg.Server.NeedsKeys(cfg.ProxyMode.Host),
+		ProxyTLS:  cfg.ProxyMode.TLSCert != "",
+	}
+	if _, p, err := net.SplitHostPort(running.Proxy); err == nil && (port == 0 || p == strconv.Itoa(port)) {
+		door = running
+	}
+	host, p, _ := net.SplitHostPort(door.Proxy)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))}
-	if cfg.ProxyMode.TLSCert != "" {
+	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(host, p)}
+	if door.ProxyTLS {
 		u.Scheme = "https"
 	}
-	if cfg.ProxyMode.LocalAuth || cfg.Server.NeedsKeys(cfg.ProxyMode.Host) {
+	if door.ProxyAuth {
 		u.User = url.UserPassword("detour", install.ProxySecret.Reveal())
 	}
 	return u

@@ -60,6 +60,10 @@ func TestReachableDetour(t *testing.T) {
 			t.Errorf("the guard let %s through: %s", inner, out)
 		}
 	}
+	// The owner's own shells find the door by themselves, wherever flags have put it, and have the secret for it.
+	if out, err := w.run(t, nil, "sh", "-c", `eval "$(detour proxy env)"; curl -sS --fail -d '`+body("owner", false)+`' https://api.openai.com/v1/chat/completions`); err != nil || !strings.Contains(out, "owner") {
+		t.Errorf("the owner's own shell: %s %v", out, err)
+	}
 	bootstrap := curl(api + "/-/lan/bootstrap.json")
 	cert := curl(api + "/-/lan/ca.crt")
 	if !strings.Contains(bootstrap, "sha256") || !strings.Contains(cert, "BEGIN CERTIFICATE") || strings.Contains(cert, "PRIVATE") {
