@@ -86,33 +86,36 @@ type Gist struct {
 	first     bool // and it is the one being read
 	system    uint32
 	opening   uint32
+	last      [][]byte // texts of the user message that was read last
 }
 
-// System takes text of the instructions in front of the conversation. Those that come later belong to a turn.
-func (g *Gist) System(text []byte) {
-	if g.begun || bytes.HasPrefix(text, []byte("x-anthropic-billing-header:")) {
+// System takes text of the instructions in front of the conversation, as the JSON text of a string. Those that come
+// later belong to a turn.
+func (g *Gist) System(raw []byte) {
+	start := lead(raw)
+	if g.begun || bytes.HasPrefix(start, []byte("x-anthropic-billing-header:")) {
 		return // the latter differs between the requests of one conversation
 	}
-	g.system = crc32.Update(g.system, crc32.MakeTable(crc32.Castagnoli), text)
-	g.marked = g.marked || hasAnyPrefix(text, housekeepingSystem())
+	g.system = crc32.Update(g.system, crc32.MakeTable(crc32.Castagnoli), inside(raw))
+	g.marked = g.marked || hasAnyPrefix(start, housekeepingSystem())
 }
 
 // Turn begins a message that is not from the system or developer role. by counts if it stays the last one.
 func (g *Gist) Turn(by llm.Initiator, user bool) {
-	g.initiator = by
+	g.initiator, g.last = by, g.last[:0]
 	g.first = user && !g.begun
 	g.begun = g.begun || user
 }
 
-// UserText takes text of the user message that began last.
-func (g *Gist) UserText(text []byte) {
+// UserText takes text of the user message that began last, as the JSON text of a string.
+func (g *Gist) UserText(raw []byte) {
 	if g.first {
-		g.opening = crc32.Update(g.opening, crc32.MakeTable(crc32.Castagnoli), text)
+		g.opening = crc32.Update(g.opening, crc32.MakeTable(crc32.Castagnoli), inside(raw))
 	}
-	g.marked = g.marked || isReminder(text) && bytes.Contains(text, []byte("__SUBAGENT_MARKER__"))
-	if g.initiator == llm.InitiatorUser && hasAnyPrefix(text, housekeepingUser()) {
-		g.initiator = llm.InitiatorAgent
+	if mayBeReminder(raw) && isReminder(lead(raw)) && bytes.Contains(raw, []byte("__SUBAGENT_MARKER__")) {
+		g.marked = true
 	}
+	g.last = append(g.last, raw)
 }
 
 // Mark says that no person wrote the request, whatever its last message is.
@@ -120,6 +123,11 @@ func (g *Gist) Mark() { g.marked = true }
 
 // Into completes p.
 func (g *Gist) Into(p *Peek) {
+	for _, raw := range g.last {
+		if g.initiator == llm.InitiatorUser && hasAnyPrefix(lead(raw), housekeepingUser()) {
+			g.initiator = llm.InitiatorAgent
+		}
+	}
 	p.Vision = g.Vision
 	p.Opening = uint64(g.system)<<32 | uint64(g.opening)
 	switch {
@@ -132,14 +140,41 @@ func (g *Gist) Into(p *Peek) {
 	}
 }
 
-// IsReminder reports whether text is nothing but what a client itself puts beside a person's words.
-func IsReminder(text []byte) bool {
-	text = bytes.TrimSpace(text)
-	return isReminder(text) && bytes.HasSuffix(text, []byte("</system-reminder>"))
+// inside returns what is between the quotes, still escaped: a client escapes the same text the same way each time.
+func inside(raw []byte) []byte {
+	if rawjson.Of(raw) != rawjson.String || len(raw) < 2 {
+		return nil
+	}
+	return raw[1 : len(raw)-1]
 }
 
-func isReminder(text []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(text), []byte("<system-reminder>"))
+// lead returns how a text begins. Long texts are not worth unescaping as a whole.
+func lead(raw []byte) []byte {
+	const enough = 256
+	s := inside(raw)
+	if len(s) <= enough {
+		return rawjson.Text(raw)
+	}
+	if bytes.IndexByte(s[:enough], '\\') < 0 {
+		return s[:enough]
+	}
+	return rawjson.Unescape(s[:enough])
+}
+
+// mayBeReminder spares most texts the unescaping.
+func mayBeReminder(raw []byte) bool {
+	s := bytes.TrimLeft(inside(raw), " ")
+	return len(s) > 0 && (s[0] == '<' || s[0] == '\\')
+}
+
+// IsReminder reports whether a text, given as JSON text, is nothing but what a client itself puts beside a person's
+// words.
+func IsReminder(raw []byte) bool {
+	return mayBeReminder(raw) && isReminder(lead(raw)) && bytes.HasSuffix(bytes.TrimSpace(rawjson.Text(raw)), []byte("</system-reminder>"))
+}
+
+func isReminder(start []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(start), []byte("<system-reminder>"))
 }
 
 func hasAnyPrefix(text []byte, prefixes []string) bool {

@@ -215,7 +215,7 @@ func (r *Reader) afterLine(eol int, blank bool) (next int, ok bool) {
 	case r.buf[eol] == '\n':
 		r.lone = false
 		return eol + 1, true
-	case !blank:
+	case !blank || r.lone:
 		r.afterCR = true
 		return eol + 1, true
 	case eol+1 < r.end:

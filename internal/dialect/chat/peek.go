@@ -82,7 +82,7 @@ func peekMessage(g *dialect.Gist, raw []byte, i int) error {
 		g.Turn(llm.InitiatorAgent, false)
 	}
 	if kind == rawjson.String {
-		take(rawjson.Text(content))
+		take(content)
 		return nil
 	}
 	it := rawjson.Elements(content, 0)
@@ -113,6 +113,6 @@ func peekPart(g *dialect.Gist, raw []byte, take func([]byte)) {
 		g.Vision = true
 	}
 	if text != nil {
-		take(rawjson.Text(text))
+		take(text)
 	}
 }

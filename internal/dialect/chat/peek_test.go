@@ -83,9 +83,9 @@ func TestOpeningIsTheSameForEachTurnOfOneConversation(t *testing.T) {
 	const system, user = `{"role":"system","content":"be brief"},`, `{"role":"user","content":"hi"}`
 	first := peek(t, `{"model":"m","messages":[`+system+user+`]}`).Opening
 	for name, messages := range map[string]string{
-		"later turn":        system + user + `,{"role":"assistant","content":"a"},{"role":"system","content":"late"},{"role":"user","content":"b"}`,
-		"text in parts":     `{"role":"system","content":[{"type":"text","text":"be brief"}]},{"role":"user","content":[{"type":"text","text":"h","cache":1},{"type":"text","text":"i"}]}`,
-		"escaped otherwise": `{"role":"developer","content":"be \u0062rief"},{"role":"user","content":"\u0068i"}`,
+		"later turn":     system + user + `,{"role":"assistant","content":"a"},{"role":"system","content":"late"},{"role":"user","content":"b"}`,
+		"text in parts":  `{"role":"system","content":[{"type":"text","text":"be brief"}]},{"role":"user","content":[{"type":"text","text":"h","cache":1},{"type":"text","text":"i"}]}`,
+		"developer role": `{"role":"developer","content":"be brief"},` + user,
 	} {
 		if got := peek(t, `{"messages":[`+messages+`],"model":"other"}`).Opening; got != first {
 			t.Errorf("%s: %x, want %x", name, got, first)

@@ -89,6 +89,14 @@ func readAnswer(raw []byte) answer {
 	return a
 }
 
+// place returns the index of the choice, which is its place in the array where the upstream gives none.
+func (a answer) place(i int) int64 {
+	if n, ok := rawjson.Int(a.index.Raw); ok {
+		return n
+	}
+	return int64(i)
+}
+
 // mendChoices returns the text of the choices array, mended where it needs that.
 func mendChoices(raw []byte) []byte {
 	var answers []answer
@@ -140,8 +148,8 @@ func finishAnswer(a answer, i int) []byte {
 func split(answers []answer) bool {
 	texts := 0
 	same, parts := true, true
-	for _, a := range answers {
-		same = same && bytes.Equal(a.index.Raw, answers[0].index.Raw)
+	for i, a := range answers {
+		same = same && a.place(i) == answers[0].place(0)
 		if !rawjson.Empty(a.content.Raw) {
 			texts++
 		} else if rawjson.Empty(a.calls.Raw) {

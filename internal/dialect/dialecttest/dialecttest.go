@@ -191,6 +191,18 @@ func (s Suite) CheckCuts(t *testing.T, in []byte, complete func(part []byte) boo
 	}
 }
 
+// CheckCutFrame cuts inside a frame: the client learns that the stream ended early, not what the half frame says.
+func (s Suite) CheckCutFrame(t *testing.T) {
+	t.Helper()
+	in := s.Start + s.Delta
+	for cut := range len(s.Delta) - 2 {
+		got := Relay(s.Format, Options(), strings.NewReader(in[:len(in)-cut-3]))
+		if f := got.Tap.Failure(); !strings.HasPrefix(f.Message, "upstream stream ended early") {
+			t.Fatalf("cut %d bytes before the end: failure %q", cut+3, f.Message)
+		}
+	}
+}
+
 // CheckAllocations asserts that a delta costs none. The test that calls it must not be parallel.
 func (s Suite) CheckAllocations(t *testing.T) {
 	tap := s.Format.NewTap(Options())

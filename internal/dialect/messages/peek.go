@@ -58,14 +58,14 @@ func peekSystem(g *dialect.Gist, system []byte) error {
 	switch kind := rawjson.Of(system); kind {
 	case rawjson.None, rawjson.Null:
 	case rawjson.String:
-		g.System(rawjson.Text(system))
+		g.System(system)
 	case rawjson.Array:
 		it := rawjson.Elements(system, 0)
 		for i := 0; it.Next(); i++ {
 			if kind := rawjson.Of(it.Raw()); kind != rawjson.Object {
 				return dialect.InvalidRequest(dialect.Index("system", i), "must be an object, not %s", kind)
 			}
-			g.System(rawjson.Text(rawjson.Get(it.Raw(), "text")))
+			g.System(rawjson.Get(it.Raw(), "text"))
 		}
 	default:
 		return dialect.InvalidRequest("system", "must be a string or an array, not %s", kind)
@@ -109,12 +109,12 @@ func peekMessage(g *dialect.Gist, raw []byte, i int) error {
 	}
 	g.Turn(by, true)
 	if rawjson.Of(content) == rawjson.String {
-		g.UserText(rawjson.Text(content))
+		g.UserText(content)
 		return nil
 	}
 	for it := rawjson.Elements(content, 0); it.Next(); {
 		if text := rawjson.Get(it.Raw(), "text"); text != nil {
-			g.UserText(rawjson.Text(text))
+			g.UserText(text)
 		}
 	}
 	return nil
@@ -171,7 +171,7 @@ func (b *blocks) add(g *dialect.Gist, raw []byte, depth int) {
 		b.other = true
 	case string(typ) == "text":
 		b.text = true
-		b.reminders = b.reminders && dialect.IsReminder(rawjson.Text(text))
+		b.reminders = b.reminders && dialect.IsReminder(text)
 	case bytes.HasSuffix(typ, []byte("tool_result")):
 		b.result = true
 	default:

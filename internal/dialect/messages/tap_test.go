@@ -173,6 +173,11 @@ func complete(part []byte) bool {
 	return false
 }
 
+func TestCutFrameIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	suite().CheckCutFrame(t)
+}
+
 func TestTapSurvivesDamagedStreams(t *testing.T) {
 	t.Parallel()
 	files, _ := filepath.Glob("testdata/*.sse")
@@ -183,7 +188,7 @@ func TestTapSurvivesDamagedStreams(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			suite().CheckDamaged(t, in, 60)
+			suite().CheckDamaged(t, in, 25)
 		})
 	}
 }

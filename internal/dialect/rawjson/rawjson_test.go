@@ -113,7 +113,7 @@ func TestMembersReportBrokenText(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]int{
 		`{}`: 1, ` { "a" : 1 } x`: 11, `{"a":1`: -1, `{"a":1,`: -1, `{"a"}`: -1, `{"a":`: -1, `{"a":}`: -1, `{,"a":1}`: -1,
-		`[]`: -1, ``: -1, `"a"`: -1, `{"a":"b}`: -1, `{"a":[1,{"b":2}}]`: -1,
+		`{"a\\":"b\"}","c":"\\\\"}`: 24, `{"a":"\\"`: -1, `[]`: -1, ``: -1, `"a"`: -1, `{"a":"b}`: -1, `{"a":[1,{"b":2}}]`: -1,
 	} {
 		it := rawjson.Members([]byte(in), 0)
 		if got := it.End(); got != -1 {

@@ -16,11 +16,24 @@ func Text(raw []byte) []byte {
 	s := raw[1 : len(raw)-1]
 	for _, c := range s {
 		if c == '\\' {
-			return appendUnescaped(make([]byte, 0, len(s)), s)
+			return Unescape(s)
 		}
 	}
 	return s
 }
+
+// AppendText appends the string that raw quotes; anything but a string appends nothing. Unlike Text it needs no memory of
+// its own for escapes.
+func AppendText(dst, raw []byte) []byte {
+	if Of(raw) != String || len(raw) < 2 {
+		return dst
+	}
+	return appendUnescaped(dst, raw[1:len(raw)-1])
+}
+
+// Unescape returns what the inside of a string literal stands for. An escape that is cut off at the end is kept as it
+// is.
+func Unescape(s []byte) []byte { return appendUnescaped(make([]byte, 0, len(s)), s) }
 
 // appendUnescaped appends what the inside of a string literal stands for. Half surrogates become U+FFFD.
 func appendUnescaped(dst, s []byte) []byte {

@@ -23,7 +23,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 		case "input":
 			input = it.Raw()
 		case "instructions":
-			g.System(rawjson.Text(it.Raw()))
+			g.System(it.Raw())
 		case "prompt_cache_key":
 			p.Session = string(rawjson.Text(it.Raw()))
 		case "conversation":
@@ -38,7 +38,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	case rawjson.None, rawjson.Null: // a stored prompt or the end of a chain of answers may take its place
 	case rawjson.String:
 		g.Turn(llm.InitiatorUser, true)
-		g.UserText(rawjson.Text(input))
+		g.UserText(input)
 	case rawjson.Array:
 		it := rawjson.Elements(input, 0)
 		for i := 0; it.Next(); i++ {
@@ -109,7 +109,7 @@ func peekContent(g *dialect.Gist, content []byte, path func() string, take func(
 	case rawjson.None, rawjson.Null:
 	case rawjson.String:
 		if take != nil {
-			take(rawjson.Text(content))
+			take(content)
 		}
 	case rawjson.Array:
 		it := rawjson.Elements(content, 0)
@@ -119,7 +119,7 @@ func peekContent(g *dialect.Gist, content []byte, path func() string, take func(
 			}
 			peekPart(g, it.Raw())
 			if text := rawjson.Get(it.Raw(), "text"); take != nil && text != nil {
-				take(rawjson.Text(text))
+				take(text)
 			}
 		}
 	default:
