@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/dialect/carrier":     nil,
 	"internal/dialect/chat":        {"internal/dialect", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"internal/dialect/responses":   {"internal/dialect", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
+	"internal/dialect/gemini":      {"internal/dialect", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"internal/dialect/messages":    {"internal/dialect", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"providers":                    {"internal/dialect", "internal/llm", "internal/secret", "internal/suggest"},
 	"providers/copilot":            {"providers", "internal/dialect", "internal/llm", "internal/secret"},
