@@ -39,6 +39,10 @@ func (s *server) serveAbsolute(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, fmt.Sprintf("port %d is not allowed", port))
 		return
 	}
+	if r.ContentLength != 0 {
+		// Or net/http drains and closes the body at the first byte of the answer, while the transport still reads it.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	stripHopHeaders(r.Header) // here, because goproxy drops Connection with the names that it holds
 	f := &forwarding{ResponseWriter: w, live: &s.live, copier: s.copier}
 	defer f.done()
@@ -109,6 +113,10 @@ func (h *hop) RoundTrip(r *http.Request) (*http.Response, error) {
 	stripHopHeaders(resp.Header)
 	if _, ok := resp.Header["Content-Type"]; !ok {
 		resp.Header["Content-Type"] = nil // net/http would guess one
+	}
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && resp.ProtoMajor == 1 {
+		// The origin ends this body by closing, which does not tell whether it was all. A last chunk would.
+		resp.Header.Set("Transfer-Encoding", "identity")
 	}
 	if f, ok := r.Context().Value(forwardingKey{}).(*forwarding); ok && resp.StatusCode != http.StatusSwitchingProtocols {
 		resp.Body = &watchedBody{ReadCloser: resp.Body, failed: &f.cut}

@@ -146,6 +146,7 @@ type targetKey struct{}
 
 // withTarget is the ConnContext of the inner server.
 func withTarget(ctx context.Context, conn net.Conn) context.Context {
+	ctx = withConn(ctx, conn)
 	if c, ok := underTLS(conn).(*interceptedConn); ok {
 		ctx = context.WithValue(ctx, targetKey{}, c.target)
 	}

@@ -84,6 +84,7 @@ func (s *server) newHTTPServer(base context.Context, serve http.HandlerFunc) *ht
 		MaxHeaderBytes:               cmp.Or(s.proxy.MaxHeaderBytes, defaultMaxHeaderBytes),
 		ErrorLog:                     newErrorLog(s.log),
 		BaseContext:                  func(net.Listener) context.Context { return base },
+		ConnContext:                  withConn,
 		ConnState:                    s.live.connState,
 		Protocols:                    new(http.Protocols),
 	}
@@ -104,6 +105,7 @@ func (s *server) guard(next http.HandlerFunc) http.HandlerFunc {
 			if v != http.ErrAbortHandler { //nolint:errorlint // the sentinel is a panic value, compared as net/http does
 				s.log.Error("handler panicked", "host", r.Host, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			}
+			cutUnframed(w, r)
 			panic(http.ErrAbortHandler)
 		}()
 		next(w, r)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -181,7 +182,7 @@ func (a *App) buildProxy(targets *dial.Dialer, forward http.RoundTripper) error 
 		Intercept:      func(host string, port int) bool { return port == 443 && intercepted(host) || host == SelfHost },
 		GetCertificate: a.ca.Certificate,
 		Handler:        http.HandlerFunc(a.serveIntercepted),
-		Forward:        forward,
+		Forward:        keyless{forward},
 		DialContext:    targets.DialContext,
 		Local:          a.door(),
 		IsLocal:        a.isLocal,
@@ -219,6 +220,14 @@ func (a *App) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `{"detour":%q,"proxy":true,"protocol":%q,"ca_sha256":%q}`+"\n", a.opts.Version, r.Proto, a.caInfo.SHA256)
 		return
+	}
+	r.Header = door.WithoutKeys(r.Header)
+	if door.FromPage(r, a.opts.Config.Server.AllowedOrigins) {
+		// Browsers let every page send such a request. It goes where it would go without detour, with what it brought
+		// along, so that no page spends the owner's accounts.
+		a.opts.Logger.Debug("web page is not served", "host", r.URL.Host, "path", r.URL.Path, "hint", "server.allowed_origins")
+		r.Header.Del("X-Route-Mode")
+		r.URL.User = url.User(string(router.ModePassthrough))
 	}
 	a.router.ServeHTTP(w, r)
 }
@@ -286,7 +295,7 @@ func (a *App) Start(ctx context.Context) {
 	if a.apiListener != nil {
 		cfg := a.opts.Config.Limits
 		srv := &http.Server{
-			Handler: a.door(), ReadHeaderTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: int(cfg.HeaderBytes),
+			Handler: a.guard(a.door()), ReadHeaderTimeout: cfg.HeaderTimeout, IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: int(cfg.HeaderBytes),
 			Protocols: apiProtocols(), ErrorLog: slog.NewLogLogger(a.opts.Logger.Handler(), slog.LevelDebug),
 		}
 		a.serve("api server", func() error { return srv.Serve(a.apiListener) }, func(ctx context.Context) error {
@@ -300,6 +309,8 @@ func (a *App) Start(ctx context.Context) {
 		a.serve("proxy server", func() error { return a.proxy.Serve(a.proxyListener) }, a.proxy.Shutdown)
 	}
 	a.background("accounts", a.tendAccounts)
+	// Ends before that is waited for, because it may be at a reload, which waits for an upstream's model list.
+	a.cleanups.add("model lists", func(context.Context) error { a.router.Close(); return nil })
 	if err := a.announce(); err != nil {
 		a.opts.Logger.Warn("other commands will not find this detour by themselves", "err", err)
 	}

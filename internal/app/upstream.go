@@ -96,6 +96,11 @@ func (u *Upstream) Reopen(o Options) error {
 	before, notes := u.Accounts, u.Notes
 	u.Accounts, u.Notes = nil, nil
 	if err := u.open(o, saved, before); err != nil {
+		for _, a := range u.Accounts {
+			if !slices.Contains(before, a) {
+				a.Close()
+			}
+		}
 		u.Accounts, u.Notes = before, notes
 		return err
 	}
@@ -112,15 +117,17 @@ func (u *Upstream) open(o Options, saved []config.Account, before []*providers.A
 		}
 		list = slices.Insert(list, 0, env)
 	}
-	seen := map[string]string{}
+	seen, wrong := map[string]string{}, mistakes{paths: o.Paths}
 	for _, a := range list {
 		if other, dup := seen[a.ID]; dup {
-			return fmt.Errorf("open accounts: the id %q is used in %s and in %s; rename one", a.ID, other, a.Source)
+			wrong.add(a, "id", fmt.Errorf("the id is used in %s and in %s; rename one", other, a.Source))
+			continue
 		}
 		seen[a.ID] = a.Source
 		p, err := u.Providers.Lookup(a.Provider)
 		if err != nil {
-			return fmt.Errorf("open account %s: %w", a.ID, err)
+			wrong.add(a, "provider", err)
+			continue
 		}
 		cfg := accountConfig(a, o.Now)
 		if i := slices.IndexFunc(before, func(b *providers.Account) bool { return same(b.Config(), cfg) }); i >= 0 {
@@ -129,11 +136,12 @@ func (u *Upstream) open(o Options, saved []config.Account, before []*providers.A
 		}
 		ac, err := p.Open(cfg)
 		if err != nil {
-			return fmt.Errorf("open account %s (%s): %w", a.ID, a.Source, err)
+			wrong.add(a, "", err)
+			continue
 		}
 		u.Accounts = append(u.Accounts, ac)
 	}
-	return nil
+	return wrong.err()
 }
 
 // same tells whether two configurations mean the same account.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -60,6 +61,7 @@ func New(o Options) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = originForm(r)
 	host, ok := d.admitHost(r)
 	if !ok {
 		d.Logger.Warn("host refused", "host", clip(r.Host), "remote", r.RemoteAddr)
@@ -97,6 +99,18 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.Router.ServeHTTP(w, r)
+}
+
+// originForm takes host, user and scheme out of a request in absolute form, which every server has to accept (RFC
+// 9112, section 3.2.2). To the router a host means that the request came through the proxy and may be relayed there:
+// the API door must not become a proxy by it.
+func originForm(r *http.Request) *http.Request {
+	if r.URL.Scheme == "" && r.URL.Host == "" {
+		return r
+	}
+	out := r.WithContext(r.Context())
+	out.URL = &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+	return out
 }
 
 // open serves what needs no key, and reports whether it did.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"detour/internal/clientkey"
@@ -26,10 +27,7 @@ func (d *door) admitKey(r *http.Request) (name string, ok bool) {
 	for _, header := range keyHeaders() {
 		values := r.Header[header]
 		for _, v := range values {
-			key := v
-			if header == "Authorization" {
-				key = bearer(v)
-			}
+			key := keyIn(header, v)
 			ours := strings.HasPrefix(key, clientkey.Prefix)
 			if d.Verify != nil && key != "" {
 				if n, valid := d.Verify(key); valid {
@@ -45,6 +43,30 @@ func (d *door) admitKey(r *http.Request) (name string, ok bool) {
 		}
 	}
 	return name, ok || d.Verify == nil
+}
+
+// WithoutKeys returns h, or a copy that lacks the headers which hold keys of ours. They open this detour, so no other
+// host may learn them, be it the one that a client was made to send its key to. It is for requests that pass no door.
+func WithoutKeys(h http.Header) http.Header {
+	out := h
+	for _, header := range keyHeaders() {
+		if !slices.ContainsFunc(h[header], func(v string) bool { return strings.HasPrefix(keyIn(header, v), clientkey.Prefix) }) {
+			continue
+		}
+		if len(out) == len(h) {
+			out = h.Clone()
+		}
+		out.Del(header)
+	}
+	return out
+}
+
+// keyIn is the key in a header's value, or "".
+func keyIn(header, value string) string {
+	if header == "Authorization" {
+		return bearer(value)
+	}
+	return value
 }
 
 // bearer returns the token of an Authorization header (RFC 6750, section 2.1), or "".

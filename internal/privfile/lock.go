@@ -20,7 +20,7 @@ func Lock(path string) (unlock func(), err error) {
 		return nil, err
 	}
 	name := path + ".lock"
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(name)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func Read(path string) ([]byte, fs.FileInfo, error) {
 // ReadShared returns the content of a file that may be a symbolic link and may be open to others. The caller decides
 // from info whether the content allows that.
 func ReadShared(path string) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path)
+	f, err := openShared(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,6 +115,24 @@ func Write(path string, data []byte) (err error) {
 	}
 	syncDir(dir)
 	return nil
+}
+
+// CheckWritable returns an error when Write to path would fail for want of room or permission, as far as that can be
+// told before. It is for work that must not be done in vain.
+func CheckWritable(path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 16<<10))
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
 // syncDir makes a rename durable. Some file systems cannot sync a folder; the rename itself has happened then, so

@@ -17,6 +17,9 @@ func TestReadDoesNotHangOnAPipe(t *testing.T) {
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
 		t.Skipf("no pipes here: %v", err)
 	}
+	if _, _, err := privfile.ReadShared(name); err == nil {
+		t.Error("a shared pipe was read")
+	}
 	if _, _, err := privfile.Read(name); err == nil {
 		t.Error("a pipe was read")
 	}
@@ -36,5 +39,38 @@ func TestReadRefusesFilesOfOthers(t *testing.T) {
 	}
 	if _, _, err := privfile.Read(name); err != nil {
 		t.Errorf("root may read its users' files: %v", err)
+	}
+}
+
+func TestLockFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	elsewhere := filepath.Join(dir, "elsewhere")
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "f.lock")); err != nil {
+		t.Fatal(err)
+	}
+	if unlock, err := privfile.Lock(filepath.Join(dir, "f")); err == nil {
+		unlock()
+		t.Error("a link was followed")
+	}
+	if _, err := os.Lstat(elsewhere); err == nil {
+		t.Error("a file was made behind the link")
+	}
+}
+
+func TestCheckWritableLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := privfile.CheckWritable(filepath.Join(dir, "new", "f")); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "new")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := privfile.CheckWritable(filepath.Join(dir, "file", "f")); err == nil {
+		t.Error("a folder that cannot be is said to be writable")
 	}
 }

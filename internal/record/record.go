@@ -5,6 +5,7 @@ package record
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"detour/internal/llm"
@@ -62,7 +63,7 @@ func Log(ctx context.Context, l *slog.Logger, e *Exchange) {
 	attrs := make([]slog.Attr, 0, 24)
 	attrs = append(attrs,
 		slog.String("id", e.ID), slog.String("door", e.Door), slog.String("method", e.Method),
-		slog.String("path", e.Path), slog.Int("status", e.Status))
+		slog.String("path", clip(e.Path)), slog.Int("status", e.Status))
 	attrs = appendString(attrs, "host", e.Host)
 	attrs = appendString(attrs, "client", e.Client)
 	attrs = appendString(attrs, "endpoint", e.Endpoint)
@@ -88,5 +89,14 @@ func appendString(attrs []slog.Attr, key, value string) []slog.Attr {
 	if value == "" {
 		return attrs
 	}
-	return append(attrs, slog.String(key, value))
+	return append(attrs, slog.String(key, clip(value)))
+}
+
+// clip bounds what a client can put into a line.
+func clip(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
