@@ -1,4 +1,5 @@
-// Package llm holds the neutral words for what passes between a client and a model: usage, initiator. It knows no
+// Package llm holds the neutral words for what passes between a client and a model: requests, events of an
+// answer, usage, initiator. It knows no
 // wire format.
 package llm
 

@@ -15,12 +15,12 @@ import (
 	"strings"
 )
 
-// Prefix begins every carrier.
+// Prefix begins every carrier. The whole is dtr1.<kind>.<mac>.<id>.<blob>: kind says whose words the blob is in, mac
+// and id are in unpadded base64url.
 const Prefix = "dtr1."
 
-// prefix is version 1 with kind r, an item of the Responses dialect. The whole is dtr1.r.<mac>.<id>.<blob>, with mac
-// and id in unpadded base64url.
-const prefix = Prefix + "r."
+// Responses is the kind of an item of the Responses dialect: encrypted content, bound to the item's id.
+const Responses = "r"
 
 // macSize is short because a guess gains nothing but an error from the upstream.
 const macSize = 8
@@ -32,38 +32,48 @@ type Codec struct{ key []byte }
 // New returns a Codec that uses a copy of key as its secret.
 func New(key []byte) *Codec { return &Codec{key: append([]byte(nil), key...)} }
 
-// Seal packs blob and the id that it is bound to. What is sealed already stays as it is.
-func (c *Codec) Seal(id, blob string) string {
-	if _, _, sealed := c.Open(blob); sealed || len(c.key) == 0 {
+// Seal packs the encrypted content of a Responses item and the id that it is bound to. What is sealed already stays as
+// it is.
+func (c *Codec) Seal(id, blob string) string { return c.SealAs(Responses, id, blob) }
+
+// SealAs packs a blob of any kind; kind holds no dot.
+func (c *Codec) SealAs(kind, id, blob string) string {
+	if _, _, _, sealed := c.OpenAs(blob); sealed || c == nil || len(c.key) == 0 {
 		return blob
 	}
 	id64 := base64.RawURLEncoding.EncodeToString([]byte(id))
-	return prefix + c.mac(id64, blob) + "." + id64 + "." + blob
+	return Prefix + kind + "." + c.mac(kind, id64, blob) + "." + id64 + "." + blob
 }
 
-// Open unpacks a carrier of ours. ok is false for everything else.
+// Open unpacks a carrier of ours of the kind Responses. ok is false for everything else.
 func (c *Codec) Open(s string) (id, blob string, ok bool) {
-	rest, ok := strings.CutPrefix(s, prefix)
-	if !ok || len(c.key) == 0 {
+	kind, id, blob, ok := c.OpenAs(s)
+	if !ok || kind != Responses {
 		return "", "", false
 	}
-	mac, rest, ok := strings.Cut(rest, ".")
-	if !ok {
-		return "", "", false
-	}
-	id64, blob, ok := strings.Cut(rest, ".")
-	if !ok || !hmac.Equal([]byte(mac), []byte(c.mac(id64, blob))) {
-		return "", "", false
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(id64)
-	return string(raw), blob, err == nil
+	return id, blob, true
 }
 
-func (c *Codec) mac(id64, blob string) string {
+// OpenAs unpacks a carrier of ours. ok is false for everything else.
+func (c *Codec) OpenAs(s string) (kind, id, blob string, ok bool) {
+	rest, ok := strings.CutPrefix(s, Prefix)
+	if !ok || c == nil || len(c.key) == 0 {
+		return "", "", "", false
+	}
+	parts := strings.SplitN(rest, ".", 4)
+	if len(parts) != 4 || !hmac.Equal([]byte(parts[1]), []byte(c.mac(parts[0], parts[2], parts[3]))) {
+		return "", "", "", false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil {
+		return "", "", "", false
+	}
+	return parts[0], string(raw), parts[3], true
+}
+
+func (c *Codec) mac(kind, id64, blob string) string {
 	h := hmac.New(sha256.New, c.key)
-	h.Write([]byte(prefix))
-	h.Write([]byte(id64))
-	h.Write([]byte{'.'})
+	h.Write([]byte(Prefix + kind + "." + id64 + "."))
 	h.Write([]byte(blob))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:macSize])
 }

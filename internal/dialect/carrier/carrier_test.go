@@ -66,3 +66,25 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestKindsAreKeptApart(t *testing.T) {
+	t.Parallel()
+	c := carrier.New([]byte("secret"))
+	for _, kind := range []string{"r", "a", "x", "c"} {
+		sealed := c.SealAs(kind, "id", "blob.with.dots")
+		if k, id, blob, ok := c.OpenAs(sealed); !ok || k != kind || id != "id" || blob != "blob.with.dots" {
+			t.Errorf("%s: got %q %q %q %t", kind, k, id, blob, ok)
+		}
+		if _, _, ok := c.Open(sealed); ok != (kind == carrier.Responses) {
+			t.Errorf("%s: Open says %t", kind, ok)
+		}
+		other := strings.Replace(sealed, "dtr1."+kind+".", "dtr1.z.", 1)
+		if _, _, _, ok := c.OpenAs(other); ok {
+			t.Errorf("%s: opened as another kind", kind)
+		}
+	}
+	var none *carrier.Codec
+	if got := none.SealAs("a", "", "b"); got != "b" {
+		t.Errorf("nil codec sealed %q", got)
+	}
+}

@@ -1,5 +1,7 @@
-// Package messages is the identity half of Anthropic Messages: requests are looked into, answers are followed and
-// mended while their bytes pass.
+// Package messages is the Anthropic Messages dialect.
+//
+// Format is its identity half: requests are looked into, answers are followed and mended while their bytes pass. Codec
+// is the other half: it translates requests and answers from and to the neutral words of package llm.
 package messages
 
 import (

@@ -1,6 +1,7 @@
 package rawjson
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"unicode/utf16"
@@ -38,9 +39,14 @@ func Unescape(s []byte) []byte { return appendUnescaped(make([]byte, 0, len(s)),
 // appendUnescaped appends what the inside of a string literal stands for. Half surrogates become U+FFFD.
 func appendUnescaped(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) {
-			dst = append(dst, s[i])
-			continue
+		if n := bytes.IndexByte(s[i:], '\\'); n < 0 {
+			return append(dst, s[i:]...)
+		} else if n > 0 {
+			dst = append(dst, s[i:i+n]...)
+			i += n
+		}
+		if i+1 == len(s) {
+			return append(dst, s[i])
 		}
 		i++
 		switch s[i] {
@@ -100,36 +106,46 @@ func hex4(s []byte) (r rune) {
 func AppendString[S string | []byte](dst []byte, s S) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
+	from := 0 // what is before it has been appended
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
-			switch {
-			case r == '\u2028', r == '\u2029':
-				dst = append(dst, `\u202`...)
-				dst = append(dst, digits[r&0xf])
-			default:
-				dst = utf8.AppendRune(dst, r)
-			}
-			i += n
+		if c >= 0x20 && c < 0x7f && c != '"' && c != '\\' {
+			i++
 			continue
 		}
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, '\\', 'n')
-		case c == '\r':
-			dst = append(dst, '\\', 'r')
-		case c == '\t':
-			dst = append(dst, '\\', 't')
-		case c < 0x20 || c == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
-		default:
-			dst = append(dst, c)
+		n := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			r, n = utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			if r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || n > 1) {
+				i += n
+				continue
+			}
+			dst = append(dst, s[from:i]...)
+			if r == utf8.RuneError {
+				dst = utf8.AppendRune(dst, r)
+			} else {
+				dst = append(append(dst, `\u202`...), digits[r&0xf])
+			}
+		} else {
+			dst = append(dst, s[from:i]...)
+			switch c {
+			case '"', '\\':
+				dst = append(dst, '\\', c)
+			case '\n':
+				dst = append(dst, '\\', 'n')
+			case '\r':
+				dst = append(dst, '\\', 'r')
+			case '\t':
+				dst = append(dst, '\\', 't')
+			default:
+				dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
+			}
 		}
-		i++
+		i += n
+		from = i
 	}
+	dst = append(dst, s[from:]...)
 	return append(dst, '"')
 }
 

@@ -1,5 +1,6 @@
-// Package responses is the identity half of OpenAI Responses: requests are looked into, answers are followed and
-// mended while their bytes pass.
+// Package responses is OpenAI Responses. Format is what the identity path needs: requests are looked into, answers are
+// followed and mended while their bytes pass. Codec translates requests and answers from and to the neutral words of
+// package llm.
 package responses
 
 import (
