@@ -9,12 +9,12 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/tidwall/gjson"
 
 	"detour/internal/dialect"
-	"detour/internal/sse"
 	"detour/providers"
 )
 
@@ -25,31 +25,48 @@ const maxAnswer = 64 << 20
 // relayAnswer sends a good answer on to the client. An error means that the answer was not good after all; while
 // nothing was committed, another account may be tried.
 func (x *exchange) relayAnswer(a *providers.Account, resp *http.Response) error {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if kind == "text/event-stream" && (x.op.endpoint == dialect.EndpointChat || x.op.endpoint == dialect.EndpointResponses || x.op.endpoint == dialect.EndpointMessages) {
-		return x.relayStream(a, resp)
+	streamed := isStream(resp)
+	switch {
+	case x.translation != nil:
+		return x.relayTranslated(a, resp, streamed)
+	case streamed && (x.op.endpoint == dialect.EndpointChat || x.op.endpoint == dialect.EndpointResponses || x.op.endpoint == dialect.EndpointMessages):
+		return x.relayStream(&tapped{x.op.format.NewTap(x.tapOptions(a)), x.op.format.Name()}, resp)
 	}
 	return x.relayPlain(a, resp)
 }
 
-// relayPlain sends on an answer that is not a stream.
-func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
+func isStream(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "text/event-stream"
+}
+
+// readAnswer reads an answer that is not a stream, and makes sure that it is JSON.
+func (x *exchange) readAnswer(resp *http.Response) ([]byte, error) {
 	var buf bytes.Buffer
-	if n := resp.ContentLength; n > 0 && n <= maxAnswer {
-		buf.Grow(int(n) + bytes.MinRead)
+	if n := resp.ContentLength; n > 0 {
+		buf.Grow(int(min(n, maxAhead)) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil && x.req.Context().Err() != nil:
-		return &providers.Error{Kind: providers.KindCanceled, Err: err}
+		return nil, &providers.Error{Kind: providers.KindCanceled, Err: err}
 	case err != nil:
-		return incomplete(err)
+		return nil, incomplete(err)
 	case n > maxAnswer:
-		return &providers.Error{Kind: providers.KindServer, Failure: dialect.Failure{Message: fmt.Sprintf("the answer is larger than %d bytes", maxAnswer)}}
+		return nil, tooLarge(fmt.Errorf("the answer is larger than %d bytes", maxAnswer))
 	}
 	body := buf.Bytes()
 	if !gjson.ValidBytes(body) {
-		return &providers.Error{Kind: providers.KindServer, Failure: dialect.Failure{Message: "the upstream's answer is not JSON"}}
+		return nil, &providers.Error{Kind: providers.KindServer, Failure: dialect.Failure{Message: "the upstream's answer is not JSON"}}
+	}
+	return body, nil
+}
+
+// relayPlain sends on an answer that is not a stream.
+func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
+	body, err := x.readAnswer(resp)
+	if err != nil {
+		return err
 	}
 	if e := gjson.GetBytes(body, "error"); x.call.Stream && e.IsObject() {
 		return inband(dialect.ParseFailure(0, "application/json", body))
@@ -58,7 +75,7 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 		body, x.rec.Usage = x.op.format.Repair(body, x.tapOptions(a))
 	}
 	h := x.w.Header()
-	copyHeader(h, resp.Header)
+	x.copyHeader(h, resp.Header)
 	x.stamp(h)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.commit(resp.StatusCode)
@@ -68,96 +85,18 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 	return nil
 }
 
-// relayStream sends on a stream, frame by frame as it arrives. The status waits for the first frame that is part of
-// an answer, so that an error before it can still go to another account. Whatever happens, the client gets its
-// dialect's terminal event or its error event, and never the first for a stream that was cut.
-func (x *exchange) relayStream(a *providers.Account, resp *http.Response) error {
-	tap := x.op.format.NewTap(x.tapOptions(a))
-	frames := sse.NewReader(resp.Body)
-	frames.Limit = int(x.table.EventLimit)
-	flush := http.NewResponseController(x.w)
-	out := streamBuffers.get()
-	defer streamBuffers.put(out)
-	buf := (*out)[:0]
-	defer func() { *out = buf }()
-
-	var cause error
-	for cause == nil {
-		f, err := frames.Next()
-		if err == nil || whole(f, err) {
-			var class dialect.Class
-			buf, class = tap.Frame(buf, f)
-			if class == dialect.Failed && !x.committed {
-				return inband(tap.Failure())
-			}
-			if class != dialect.Meta {
-				x.begin(resp)
-			}
-		}
-		cause = err
-		if x.committed && len(buf) > 0 && (err != nil || !frames.Buffered()) {
-			if err := x.send(buf, flush); err != nil {
-				return err
-			}
-			buf = buf[:0]
-		}
-	}
-	x.rec.Usage = tap.Usage()
-	if x.req.Context().Err() != nil {
-		return &providers.Error{Kind: providers.KindCanceled, Err: cause}
-	}
-	if errors.Is(cause, io.EOF) || errors.Is(cause, io.ErrUnexpectedEOF) {
-		cause = nil // how the stream ended is for the tap to judge
-	} else {
-		cause = transportError(x.req.Context(), cause)
-	}
-	var err error
-	buf, err = tap.Close(buf, cause)
-	if err != nil && !x.committed {
-		return incomplete(err)
-	}
-	x.begin(resp)
-	if werr := x.send(buf, flush); werr != nil {
-		return werr
-	}
-	if err != nil {
-		return incomplete(err)
-	}
-	return nil
-}
-
-// whole tells whether the unterminated last frame of a stream is complete but for its blank line.
-func whole(f sse.Frame, err error) bool {
-	if !errors.Is(err, io.ErrUnexpectedEOF) || !f.HasData {
-		return false
-	}
-	return bytes.Equal(f.Data, []byte("[DONE]")) || gjson.ValidBytes(f.Data)
-}
-
 // begin commits the headers of a stream.
 func (x *exchange) begin(resp *http.Response) {
 	if x.committed {
 		return
 	}
 	h := x.w.Header()
-	copyHeader(h, resp.Header)
+	x.copyHeader(h, resp.Header)
 	x.stamp(h)
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
 	x.commit(resp.StatusCode)
-}
-
-// send writes and flushes. Its error means that the client is gone.
-func (x *exchange) send(b []byte, flush *http.ResponseController) error {
-	_, err := x.w.Write(b)
-	if err == nil {
-		err = flush.Flush()
-	}
-	if err != nil {
-		return &providers.Error{Kind: providers.KindCanceled, Err: err}
-	}
-	return nil
 }
 
 // stamp adds what detour has to say of the answer.
@@ -189,6 +128,12 @@ func inband(f dialect.Failure) *providers.Error {
 	return &providers.Error{Kind: kind, Failure: f}
 }
 
+// tooLarge is the error for an answer over a limit of ours. Asking again would cost the same and end the same, and no
+// account is to blame.
+func tooLarge(err error) *providers.Error {
+	return &providers.Error{Kind: providers.KindInvalid, Failure: dialect.Failure{Status: http.StatusBadGateway, Type: "server_error", Code: "answer_too_large", Message: "detour: " + err.Error()}}
+}
+
 func incomplete(err error) *providers.Error {
 	if e, ok := errors.AsType[*providers.Error](err); ok {
 		return e
@@ -206,9 +151,15 @@ var notCopied = map[string]bool{
 	"Content-Length": true, "Content-Encoding": true, "Set-Cookie": true, "Alt-Svc": true, "Strict-Transport-Security": true, "Date": true,
 }
 
-func copyHeader(dst, src http.Header) {
+func (x *exchange) copyHeader(dst, src http.Header) {
 	for k, v := range src {
-		if !notCopied[k] {
+		switch {
+		case notCopied[k]:
+		case x.rec.Door == "api" && strings.HasPrefix(k, "Access-Control-"):
+			// Which web pages may read the answer is for the door to say.
+		case k == "Vary":
+			dst[k] = append(dst[k], v...)
+		default:
 			dst[k] = v
 		}
 	}

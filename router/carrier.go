@@ -5,14 +5,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
-	"github.com/tidwall/sjson"
 
 	"detour/internal/dialect"
 	"detour/internal/dialect/carrier"
 	"detour/internal/dialect/responses"
+	"detour/internal/llm"
 	"detour/providers"
 )
 
@@ -35,8 +36,22 @@ func newCarriers(key []byte, accounts []*providers.Account) carriers {
 // owner names the account that sealed a value, "" when none of ours did.
 func (c carriers) owner(value string) string {
 	for id, codec := range c {
-		if _, _, ok := codec.Open(value); ok {
+		if _, _, _, ok := codec.OpenAs(value); ok {
 			return id
+		}
+	}
+	return ""
+}
+
+// ownerOf names the account that sealed what a request carries, "" when none of ours did.
+func (c carriers) ownerOf(r *llm.Request) string {
+	for i := range r.Turns {
+		for _, p := range r.Turns[i].Parts {
+			if p.Opaque.Kind == llm.OpaqueCarrier {
+				if id := c.owner(p.Opaque.Value); id != "" {
+					return id
+				}
+			}
 		}
 	}
 	return ""
@@ -54,6 +69,10 @@ func (x *exchange) sealer(a *providers.Account) func(id, blob string) string {
 // owned looks for values in a request that one account sealed: that account must serve it, whatever else is known of
 // the conversation.
 func (x *exchange) owned() {
+	if x.translation != nil {
+		x.wish.Owner = x.table.carriers.ownerOf(x.translation.request)
+		return
+	}
 	if x.op.endpoint != dialect.EndpointResponses || !bytes.Contains(x.call.Body, []byte(carrier.Prefix)) {
 		return
 	}
@@ -76,26 +95,49 @@ func (x *exchange) unseal(a *providers.Account) ([]byte, error) {
 	if !x.sealed {
 		return responses.Unseal(x.call.Body, codec.Open), nil
 	}
-	body := x.call.Body
-	items := gjson.GetBytes(body, "input").Array()
-	for i := len(items) - 1; i >= 0; i-- {
-		v := items[i].Get("encrypted_content").Str
-		if !strings.HasPrefix(v, carrier.Prefix) {
-			continue
-		}
-		if _, _, ok := codec.Open(v); ok {
-			continue
-		}
-		if kind := items[i].Get("type").Str; kind != "reasoning" {
-			return nil, &providers.Error{Kind: providers.KindInvalid, Failure: dialect.Failure{
-				Status: 400, Type: "invalid_request_error", Code: "foreign_" + kind, Param: fmt.Sprintf("input.%d", i),
-				Message: "This " + kind + " item was made by another account than the one that serves this conversation now, and only that account can read it. Start a new conversation.",
-			}}
-		}
-		var err error
-		if body, err = sjson.DeleteBytes(body, fmt.Sprintf("input.%d", i)); err != nil {
-			return nil, &providers.Error{Kind: providers.KindInvalid, Err: err}
-		}
+	body, err := x.withoutForeign(codec)
+	if err != nil {
+		return nil, err
 	}
 	return responses.Unseal(body, codec.Open), nil
+}
+
+// withoutForeign returns the body less the reasoning that another account than codec's sealed. It goes over the body
+// once: a client decides how many such items there are.
+func (x *exchange) withoutForeign(codec *carrier.Codec) ([]byte, error) {
+	input := gjson.GetBytes(x.call.Body, "input")
+	var foreign *providers.Error
+	i, dropped, kept := -1, false, []byte{'['}
+	input.ForEach(func(_, item gjson.Result) bool {
+		i++
+		if v := item.Get("encrypted_content").Str; strings.HasPrefix(v, carrier.Prefix) {
+			if _, _, ok := codec.Open(v); !ok {
+				if kind := item.Get("type").Str; kind != "reasoning" {
+					foreign = foreignItem(kind, i)
+				}
+				dropped = true
+				return foreign == nil
+			}
+		}
+		if len(kept) > 1 {
+			kept = append(kept, ',')
+		}
+		kept = append(kept, item.Raw...)
+		return true
+	})
+	if foreign != nil {
+		return nil, foreign
+	}
+	if !dropped {
+		return x.call.Body, nil
+	}
+	return slices.Concat(x.call.Body[:input.Index], kept, []byte{']'}, x.call.Body[input.Index+len(input.Raw):]), nil
+}
+
+// foreignItem is the error for history that cannot be taken out and that the serving account cannot read.
+func foreignItem(kind string, at int) *providers.Error {
+	return &providers.Error{Kind: providers.KindInvalid, Failure: dialect.Failure{
+		Status: 400, Type: "invalid_request_error", Code: "foreign_" + clip(kind), Param: fmt.Sprintf("input.%d", at),
+		Message: "This " + clip(kind) + " item was made by another account than the one that serves this conversation now, and only that account can read it. Start a new conversation.",
+	}}
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -61,15 +63,17 @@ type catalogues struct {
 	observe   func(*providers.Account, error) // told of every listing that failed
 	log       *slog.Logger
 	now       func() time.Time
+	life      context.Context //nolint:containedctx // of the Router: fetches outlive the requests that begin them
 
 	mu       sync.Mutex // guards what follows; never held over I/O
+	retired  bool       // a newer table has taken over: nothing is fetched any more
 	listings map[string]listing
 	current  *catalogue
 	flight   chan struct{} // closed when the fetch under way ends; nil when there is none
 }
 
-func newCatalogues(cfg Config, observe func(*providers.Account, error), now func() time.Time) *catalogues {
-	c := &catalogues{providers: cfg.Providers, accounts: cfg.Accounts, observe: observe, log: cfg.Logger, now: now, listings: map[string]listing{}}
+func newCatalogues(life context.Context, cfg Config, observe func(*providers.Account, error), now func() time.Time) *catalogues {
+	c := &catalogues{providers: cfg.Providers, accounts: cfg.Accounts, observe: observe, log: cfg.Logger, now: now, life: life, listings: map[string]listing{}}
 	c.current = c.merge()
 	return c
 }
@@ -90,10 +94,10 @@ func (c *catalogues) inherit(old *catalogues) {
 func (c *catalogues) get(ctx context.Context) *catalogue {
 	c.mu.Lock()
 	cur, done := c.current, c.flight
-	if done == nil && c.due() {
+	if done == nil && !c.retired && c.life.Err() == nil && c.due() {
 		done = make(chan struct{})
 		c.flight = done
-		go c.fetch(context.WithoutCancel(ctx), done) // owned by c; ends within catalogueTimeout; joined through done
+		go c.fetch(done) // owned by c; ends with its life or catalogueTimeout; joined through done
 	}
 	c.mu.Unlock()
 	if !cur.empty() || done == nil {
@@ -108,9 +112,10 @@ func (c *catalogues) get(ctx context.Context) *catalogue {
 	return c.current
 }
 
-// wait joins a fetch that is under way.
-func (c *catalogues) wait() {
+// retire lets nothing be fetched any more and joins a fetch that is under way.
+func (c *catalogues) retire() {
 	c.mu.Lock()
+	c.retired = true
 	done := c.flight
 	c.mu.Unlock()
 	if done != nil {
@@ -134,9 +139,9 @@ func (c *catalogues) accountDue(a *providers.Account, now time.Time) bool {
 	return !fresh && !justTried
 }
 
-func (c *catalogues) fetch(ctx context.Context, done chan struct{}) {
+func (c *catalogues) fetch(done chan struct{}) {
 	defer close(done)
-	ctx, cancel := context.WithTimeout(ctx, catalogueTimeout)
+	ctx, cancel := context.WithTimeout(c.life, catalogueTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, a := range c.accounts {
@@ -149,7 +154,7 @@ func (c *catalogues) fetch(ctx context.Context, done chan struct{}) {
 			continue
 		}
 		wg.Go(func() {
-			models, err := lister.Models(ctx, a)
+			models, err := list(ctx, lister, a)
 			c.mu.Lock()
 			l := c.listings[a.ID()]
 			l.tried = c.now()
@@ -169,6 +174,16 @@ func (c *catalogues) fetch(ctx context.Context, done chan struct{}) {
 	defer c.mu.Unlock()
 	c.current = c.merge()
 	c.flight = nil
+}
+
+// list asks for one account's models. A bug there must cost no more than the list: nobody else recovers this goroutine.
+func list(ctx context.Context, l providers.ModelLister, a *providers.Account) (models []providers.Model, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("list models: panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return l.Models(ctx, a)
 }
 
 // merge builds the picture from the listings. The caller holds mu, or nobody else knows c yet.

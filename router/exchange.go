@@ -1,13 +1,10 @@
 package router
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -30,12 +27,16 @@ type exchange struct {
 	op        operation
 	rec       record.Exchange
 	committed bool // the status line went out: nothing may be retried any more
+	answered  bool // the last upstream began a good answer, so that it may charge for it
 
 	wish Wish
 	call providers.Call
 	// sealed says that the request holds values that accounts of ours sealed.
 	sealed bool
-	mended bool
+	// translation is set when the model does not speak the client's dialect.
+	translation *translation
+	// mended is the upstream's request after its provider took something out; nil before.
+	mended []byte
 }
 
 // run serves a recognised request: the only retry loop in the program.
@@ -58,22 +59,23 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 				x.failNoAccount(err)
 				return
 			}
-			if !rounds.again(ctx, last) {
+			if x.answered || !rounds.again(ctx, last) {
 				x.failUpstream(last)
 				return
 			}
 			x.wish.Tried = nil
 			continue
 		}
-		err = x.attempt(ctx, account)
-		x.table.pool.Release(account, x.wish, err)
-		if err == nil {
+		if err = x.try(ctx, account); err == nil {
 			return
 		}
 		last = providers.AsError(err)
-		if x.committed || last.Kind == providers.KindCanceled || ctx.Err() != nil {
+		if x.committed || ctx.Err() != nil {
 			x.rec.Error = last.Kind.String()
-			return
+			if last.Kind == providers.KindCanceled || !x.committed {
+				x.abort()
+			}
+			return // the answer says itself that it was cut
 		}
 		if !x.elsewhere(last) {
 			x.failUpstream(last)
@@ -81,6 +83,13 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 		}
 		x.wish.Tried = append(x.wish.Tried, account.ID())
 	}
+}
+
+// try attempts and gives the account back, be it in a panic.
+func (x *exchange) try(ctx context.Context, a *providers.Account) (err error) {
+	err = &providers.Error{Kind: providers.KindInvalid} // nobody's fault; stands only while a panic unwinds
+	defer func() { x.table.pool.Release(a, x.wish, err) }()
+	return x.attempt(ctx, a)
 }
 
 // elsewhere tells whether another try, at whichever account, could end better.
@@ -152,36 +161,51 @@ func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 // mend lets the provider take out of the request what its upstream complains of, once in an exchange.
 func (x *exchange) mend(a *providers.Account, e *providers.Error) bool {
 	m, can := x.table.Providers[a.Provider()].(providers.Mender)
-	if !can || x.mended || x.call.Verbatim {
+	if !can || x.mended != nil || x.call.Verbatim {
 		return false
 	}
 	call := x.call
 	var err error
-	if call.Body, err = x.unseal(a); err != nil {
+	if call.Body, err = x.body(a); err != nil {
 		return false
 	}
 	body, ok := m.Mend(&call, e)
 	if !ok {
 		return false
 	}
-	if x.sealed { // what is open now is for this account's eyes only
+	if x.sealed || x.translation != nil { // what is open now is for this account's eyes only
 		x.wish.Accounts = []string{a.ID()}
 	}
-	x.mended, x.call.Body, x.sealed = true, body, false
+	x.mended = body
 	return true
+}
+
+// body is what goes to account a.
+func (x *exchange) body(a *providers.Account) ([]byte, error) {
+	switch {
+	case x.mended != nil:
+		return x.mended, nil
+	case x.translation == nil:
+		return x.unseal(a)
+	}
+	body, lost, err := x.translation.encode(x.table.carriers[a.ID()])
+	if len(lost) > 0 {
+		x.table.Logger.Debug("translation cannot say everything", "id", x.rec.ID, "model", x.call.Model.ID, "endpoint", x.call.Endpoint, "lost", lost)
+	}
+	return body, err
 }
 
 // once sends the request to one account and relays the answer. It returns the credential that was used.
 func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.String, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the upstream request however we leave
+	x.answered = false
 	p := x.table.Providers[a.Provider()]
 	call := x.call
-	body, err := x.unseal(a)
-	if err != nil {
+	var err error
+	if call.Body, err = x.body(a); err != nil {
 		return secret.String{}, err
 	}
-	call.Body = body
 	req, err := p.NewRequest(ctx, a, &call)
 	if err != nil {
 		return secret.String{}, err
@@ -195,6 +219,7 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 	if err := p.Check(resp); err != nil {
 		return token, err
 	}
+	x.answered = true
 	x.rec.Provider, x.rec.Account, x.rec.Model = a.Provider(), a.ID(), x.call.Model.ID
 	return token, x.relayAnswer(a, resp)
 }
@@ -225,7 +250,7 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 		}
 		return &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	x.rec.RequestedModel, x.rec.Stream, x.rec.Initiator = peek.Model, peek.Stream, peek.Initiator
+	x.rec.RequestedModel, x.rec.Stream, x.rec.Initiator = clip(peek.Model), peek.Stream, peek.Initiator
 
 	x.call = providers.Call{
 		Endpoint: x.op.endpoint, Body: body, Header: x.req.Header, Stream: peek.Stream,
@@ -261,7 +286,7 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 			return &dialect.Failure{Status: http.StatusBadRequest, Code: "model_not_supported", Param: "model",
 				Message: fmt.Sprintf("The model `%s` is listed, but switched off by the plan or policy of every account that lists it.", res.name)}
 		}
-		if f := x.native(e); f != nil {
+		if f := x.speak(e); f != nil {
 			return f
 		}
 	}
@@ -288,41 +313,6 @@ func (x *exchange) native(e *entry) *dialect.Failure {
 	}
 	return &dialect.Failure{Status: http.StatusBadRequest, Code: "unsupported_api_for_model", Param: "model",
 		Message: fmt.Sprintf("The model `%s` does not speak %s; it speaks %v. Choose another model, or call it in its own dialect.", e.model.ID, want, e.native)}
-}
-
-// readBody reads the request body, at most the limit, and undoes its compression.
-func (x *exchange) readBody() ([]byte, *dialect.Failure) {
-	limit := x.table.BodyLimit
-	tooLarge := &dialect.Failure{Status: http.StatusRequestEntityTooLarge, Code: "request_too_large",
-		Message: fmt.Sprintf("The request body is larger than %d bytes; the owner of this detour can raise limits.request_body.", limit)}
-	if x.req.ContentLength > limit {
-		return nil, tooLarge
-	}
-	var src io.Reader = x.req.Body
-	hint := x.req.ContentLength
-	switch enc := strings.ToLower(x.req.Header.Get("Content-Encoding")); enc {
-	case "", "identity":
-	case "gzip":
-		zr, err := gzip.NewReader(io.LimitReader(x.req.Body, limit+1))
-		if err != nil {
-			return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body is not gzip: " + err.Error()}
-		}
-		src, hint = zr, 0
-	default:
-		return nil, &dialect.Failure{Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("The content encoding %q is not supported; send the body plain or gzip.", enc)}
-	}
-	var buf bytes.Buffer
-	if hint > 0 {
-		buf.Grow(int(hint) + bytes.MinRead)
-	}
-	n, err := buf.ReadFrom(io.LimitReader(src, limit+1))
-	switch {
-	case err != nil:
-		return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body could not be read to its end: " + err.Error()}
-	case n > limit:
-		return nil, tooLarge
-	}
-	return buf.Bytes(), nil
 }
 
 // fail answers with an error in the client's dialect.
@@ -368,6 +358,10 @@ func (x *exchange) failUpstream(e *providers.Error) {
 	case providers.KindNetwork, providers.KindIncomplete:
 		f.Status, f.Code = http.StatusBadGateway, "upstream_"+e.Kind.String()
 		f.Message = "detour: the upstream could not be reached: " + cmp.Or(f.Message, e.Error())
+	case providers.KindCanceled: // and the client is still there
+		f.Status, f.Code = http.StatusServiceUnavailable, "account_changed"
+		f.Message = "detour: the account was changed or removed meanwhile; try again."
+		x.retryAfter(time.Second)
 	case providers.KindStalled:
 		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
 		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())

@@ -171,6 +171,7 @@ func newWorld(t *testing.T, h2 bool, upstream http.HandlerFunc, opts ...option) 
 		chatModel("claude-sonnet-4.5"), chatModel("claude-sonnet-4.6"), chatModel("chat-only"),
 		{ID: "off", Disabled: true, Endpoints: allEndpoints},
 		{ID: "embed", Embeddings: true},
+		{ID: "messages-only", Picker: true, Endpoints: []dialect.Endpoint{dialect.EndpointMessages}},
 	}}
 	cfg := router.Config{
 		Providers: providers.NewRegistry(w.provider),

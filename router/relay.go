@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -81,16 +82,18 @@ func (x *exchange) passthrough(operation bool) {
 	if err == nil {
 		return
 	}
-	e := transportError(x.req.Context(), err)
-	pe := providers.AsError(e)
-	x.rec.Error = pe.Kind.String()
-	switch {
-	case x.committed && pe.Kind != providers.KindCanceled:
-		// A cut answer must not look like a whole one: abort the connection or stream. done runs as we unwind.
-		panic(http.ErrAbortHandler)
-	case pe.Kind != providers.KindCanceled:
-		x.fail(dialect.Failure{Status: http.StatusBadGateway, Code: "host_unreachable", Message: "detour: " + x.rec.Host + " could not be reached: " + err.Error()})
+	e := providers.AsError(transportError(x.req.Context(), err))
+	x.rec.Error = e.Kind.String()
+	if x.committed || e.Kind == providers.KindCanceled {
+		x.abort()
 	}
+	x.fail(dialect.Failure{Status: http.StatusBadGateway, Code: "host_unreachable", Message: "detour: " + x.rec.Host + " could not be reached: " + err.Error()})
+}
+
+// abort ends the connection or stream, because a cut answer must not look like a whole one. That holds for a client
+// that left, too: it may have ended its sending side alone and still read. done runs as the stack unwinds.
+func (x *exchange) abort() {
+	panic(http.ErrAbortHandler)
 }
 
 // speaksOverHTTP tells whether path is an operation that is served over HTTP only.
@@ -146,18 +149,8 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 
 // serve relays one plain exchange. An error after the exchange was committed means that the answer was cut.
 func (r *relay) serve(x *exchange) error {
-	ctx := httptrace.WithClientTrace(x.req.Context(), &httptrace.ClientTrace{
-		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			if code == http.StatusContinue {
-				return nil // net/http answers Expect by itself when the body is read
-			}
-			h := x.w.Header()
-			copyAll(h, http.Header(header))
-			x.w.WriteHeader(code)
-			clear(h)
-			return nil
-		},
-	})
+	early := &hints{client: x.req.Context(), w: x.w}
+	ctx := httptrace.WithClientTrace(x.req.Context(), &httptrace.ClientTrace{Got1xxResponse: early.pass})
 	out := x.req.WithContext(ctx)
 	out.URL = target(x.req.URL)
 	out.RequestURI = ""
@@ -182,15 +175,35 @@ func (r *relay) serve(x *exchange) error {
 		rt = r.h2
 	}
 	resp, err := rt.RoundTrip(out)
+	early.end()
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	announced := r.head(x, resp)
+	x.commit(resp.StatusCode)
+	if err := r.copy(x, resp); err != nil {
+		return err
+	}
+	for k, v := range resp.Trailer {
+		if !announced[k] {
+			k = http.TrailerPrefix + k
+		}
+		x.w.Header()[k] = v
+	}
+	return nil
+}
 
+// head copies the end-to-end headers of the answer, and returns the trailers that they announce.
+func (r *relay) head(x *exchange, resp *http.Response) (announced map[string]bool) {
 	h := x.w.Header()
 	removeHopByHop(resp.Header)
-	copyAll(h, resp.Header)
+	maps.Copy(h, resp.Header)
 	for k := range resp.Trailer {
+		if announced == nil {
+			announced = map[string]bool{}
+		}
+		announced[k] = true
 		h.Add("Trailer", k)
 	}
 	if _, ok := resp.Header["Date"]; !ok {
@@ -199,14 +212,11 @@ func (r *relay) serve(x *exchange) error {
 	if _, ok := resp.Header["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http would guess one
 	}
-	x.commit(resp.StatusCode)
-	if err := r.copy(x, resp); err != nil {
-		return err
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && resp.ProtoMajor == 1 && x.req.ProtoMajor == 1 {
+		// The host ends this body by closing, which does not tell whether it was all. A last chunk would.
+		h.Set("Transfer-Encoding", "identity")
 	}
-	for k, v := range resp.Trailer {
-		h[k] = v
-	}
-	return nil
+	return announced
 }
 
 // copy sends the body on, flushing after each read that does not complete it.
@@ -216,6 +226,12 @@ func (r *relay) copy(x *exchange, resp *http.Response) error {
 	defer r.buffers.Put(bp)
 	buf := *bp
 	left := resp.ContentLength // -1 when unknown
+	if left < 0 && x.req.Method != http.MethodHead {
+		// Perhaps a stream whose first event takes its time.
+		if err := flush.Flush(); err != nil {
+			return &providers.Error{Kind: providers.KindCanceled, Err: err}
+		}
+	}
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
@@ -234,12 +250,6 @@ func (r *relay) copy(x *exchange, resp *http.Response) error {
 		if err != nil {
 			return err
 		}
-	}
-}
-
-func copyAll(dst, src http.Header) {
-	for k, v := range src {
-		dst[k] = v
 	}
 }
 

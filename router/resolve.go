@@ -37,7 +37,7 @@ type unknownModelError struct {
 }
 
 func (e *unknownModelError) Error() string {
-	s := fmt.Sprintf("The model `%s` does not exist or none of your accounts has access to it.", e.name)
+	s := fmt.Sprintf("The model `%s` does not exist or none of your accounts has access to it.", clip(e.name))
 	if len(e.near) > 0 {
 		s += " Near names: " + strings.Join(e.near, ", ") + "."
 	}
@@ -108,6 +108,15 @@ func (m *Models) configured(name string, mode Mode) string {
 		return to
 	}
 	return name
+}
+
+// clip bounds the room that a name which a client made up takes in logs and answers.
+func clip(name string) string {
+	const most = 200
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
 }
 
 var (

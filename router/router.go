@@ -50,7 +50,8 @@ type Retry struct {
 	// Attempts is how many accounts one exchange may try; 0 means 3.
 	Attempts int
 	// Connection is how many times an exchange may go round again when it could not reach an upstream, or the upstream
-	// broke before it answered, and no other account is left to go to; 0 means 3.
+	// broke before it answered, and no other account is left to go to; 0 means 3. An answer that broke off after it had
+	// begun may have been charged for, so it is no reason to go round again.
 	Connection int
 	// InitialBackoff is slept before the first such round, and Multiplier times the last sleep before each further
 	// one; 0 means a second, and 2.
@@ -75,6 +76,8 @@ type Router struct {
 	table atomic.Pointer[table]
 	ids   atomic.Uint64
 	epoch string
+	life  context.Context //nolint:containedctx // of what runs in the background
+	end   context.CancelFunc
 }
 
 // table is everything that a reload replaces.
@@ -85,12 +88,17 @@ type table struct {
 	models   *catalogues
 	relay    *relay
 	carriers carriers
+	// clients and upstreams are the two halves of the dialects, by endpoint.
+	clients   map[dialect.Endpoint]dialect.Client
+	upstreams map[dialect.Endpoint]dialect.Upstream
 }
 
 // New makes a Router.
 func New(cfg Config) (*Router, error) {
 	r := &Router{epoch: strconv.FormatInt(time.Now().UnixMilli(), 36)}
+	r.life, r.end = context.WithCancel(context.Background())
 	if err := r.Reload(cfg); err != nil {
+		r.end()
 		return nil, err
 	}
 	return r, nil
@@ -121,13 +129,14 @@ func (r *Router) Reload(cfg Config) error {
 		Config:   cfg,
 		surfaces: surfaces(),
 		pool:     pool,
-		models:   newCatalogues(cfg, pool.Observe, wall),
+		models:   newCatalogues(r.life, cfg, pool.Observe, wall),
 		relay:    newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers: newCarriers(cfg.CarrierKey, cfg.Accounts),
+		clients:  clients(), upstreams: upstreams(),
 	}
 	old := r.table.Load()
 	if old != nil {
-		old.models.wait()
+		old.models.retire()
 		pool.inherit(old.pool)
 		t.models.inherit(old.models)
 	}
@@ -138,8 +147,12 @@ func (r *Router) Reload(cfg Config) error {
 // Warm fetches the model catalogue ahead of the first request.
 func (r *Router) Warm(ctx context.Context) { r.table.Load().models.get(ctx) }
 
-// Close joins what runs in the background. Exchanges must have ended before.
-func (r *Router) Close() { r.table.Load().models.wait() }
+// Close ends and joins what runs in the background. Exchanges go on with the models that are known by then. It may be
+// called twice, and while Reload runs, which then returns soon.
+func (r *Router) Close() {
+	r.end()
+	r.table.Load().models.retire()
+}
 
 // Accounts tells how the accounts fare.
 func (r *Router) Accounts() []AccountStatus { return r.table.Load().pool.Status() }

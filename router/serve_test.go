@@ -105,7 +105,8 @@ func TestBadInputGetsTheClientsOwnErrorShape(t *testing.T) {
 		{"Messages dialect", "POST", "/v1/messages", `{"model":`, 400, []string{`"type":"error"`, `"invalid_request_error"`}},
 		{"Messages dialect, unknown model", "POST", "/v1/messages", `{"model":"nope-nope","max_tokens":1,"messages":[{"role":"user","content":"x"}]}`, 404, []string{`"type":"error"`, `not_found_error`}},
 		{"Responses dialect", "POST", "/v1/responses", `{"model":"gpt-x","input":7}`, 400, []string{`input`}},
-		{"a model that does not speak the dialect", "POST", "/v1/responses", `{"model":"chat-only","input":"x"}`, 400, []string{`unsupported_api_for_model`, `chat-only`}},
+		{"a model that cannot chat", "POST", "/v1/responses", `{"model":"embed","input":"x"}`, 400, []string{`unsupported_api_for_model`, `embed`}},
+		{"a request that cannot be translated", "POST", "/v1/chat/completions", `{"model":"messages-only","n":2,"messages":[{"role":"user","content":"x"}]}`, 400, []string{`"param":"n"`}},
 		{"a model that is switched off", "POST", "/v1/chat/completions", `{"model":"off","messages":[{"role":"user","content":"x"}]}`, 400, []string{`model_not_supported`}},
 		{"embeddings without input", "POST", "/v1/embeddings", `{"model":"embed"}`, 400, []string{`"param":"input"`}},
 		{"body over the limit", "POST", "/v1/chat/completions", `{"model":"gpt-x","x":"` + strings.Repeat("y", 2000) + `"}`, 413, []string{`request_too_large`, `limits.request_body`}},
@@ -285,7 +286,7 @@ func TestModelsAreMergedAndUnchangedButForOurBlock(t *testing.T) {
 			Detour struct{ Usable bool } `json:"x_detour"`
 		}
 	}
-	if err := json.Unmarshal([]byte(got), &list); err != nil || len(list.Data) != 6 {
+	if err := json.Unmarshal([]byte(got), &list); err != nil || len(list.Data) != 7 {
 		t.Errorf("%d models, %v", len(list.Data), err)
 	}
 	one := text(t, w.do(w.door, "GET", "/v1/models/gpt-x", ""))

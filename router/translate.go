@@ -1,0 +1,316 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/tidwall/gjson"
+
+	"detour/internal/dialect"
+	"detour/internal/dialect/carrier"
+	"detour/internal/dialect/chat"
+	"detour/internal/dialect/messages"
+	"detour/internal/dialect/responses"
+	"detour/internal/llm"
+	"detour/internal/sse"
+	"detour/providers"
+)
+
+// translation is what an exchange needs whose client and model speak different dialects. The upstream is always asked
+// for a stream: one way to read answers is enough, and long answers do not sit silent.
+type translation struct {
+	client   dialect.Client
+	upstream dialect.Upstream
+	request  *llm.Request // as the client said it
+	target   dialect.Target
+
+	tools *dialect.ToolNames // of the attempt under way
+}
+
+// clients and upstreams are the two halves of the dialects, by endpoint.
+func clients() map[dialect.Endpoint]dialect.Client {
+	return map[dialect.Endpoint]dialect.Client{
+		dialect.EndpointChat: chat.Codec{}, dialect.EndpointResponses: responses.Codec{}, dialect.EndpointMessages: messages.Codec{},
+	}
+}
+
+func upstreams() map[dialect.Endpoint]dialect.Upstream {
+	return map[dialect.Endpoint]dialect.Upstream{
+		dialect.EndpointChat: chat.Codec{}, dialect.EndpointResponses: responses.Codec{}, dialect.EndpointMessages: messages.Codec{},
+	}
+}
+
+// preference orders a model's own dialects by how much of what a client says survives in them.
+func preference(client dialect.Endpoint) []dialect.Endpoint {
+	switch client {
+	case dialect.EndpointMessages:
+		return []dialect.Endpoint{dialect.EndpointMessages, dialect.EndpointResponses, dialect.EndpointChat}
+	case dialect.EndpointResponses:
+		return []dialect.Endpoint{dialect.EndpointResponses, dialect.EndpointMessages, dialect.EndpointChat}
+	}
+	return []dialect.Endpoint{dialect.EndpointChat, dialect.EndpointResponses, dialect.EndpointMessages}
+}
+
+// speak decides in which dialect the model is asked, and prepares to translate when it is not the client's.
+func (x *exchange) speak(e *entry) *dialect.Failure {
+	body := x.call.Body
+	want := x.op.endpoint
+	if want == dialect.EndpointCountTokens || want == dialect.EndpointEmbeddings {
+		return x.native(e)
+	}
+	if slices.Contains(e.native, want) {
+		switch {
+		case want != dialect.EndpointResponses && bytes.Contains(body, []byte(carrier.Prefix)):
+			return x.translate(want, e, body) // state of models of other dialects must be taken out
+		case want != dialect.EndpointChat || !slices.Contains(e.native, dialect.EndpointResponses) || !toolsWithEffort(body):
+			return nil
+		}
+	}
+	for _, endpoint := range preference(want) {
+		if endpoint != want && slices.Contains(e.native, endpoint) {
+			return x.translate(endpoint, e, body)
+		}
+	}
+	return x.native(e)
+}
+
+// toolsWithEffort recognises what reasoning models refuse on Chat and take on Responses: tools together with an effort.
+func toolsWithEffort(body []byte) bool {
+	effort := gjson.GetBytes(body, "reasoning_effort")
+	return effort.Str != "" && effort.Str != "none" && gjson.GetBytes(body, "tools.#").Int() > 0
+}
+
+func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *dialect.Failure {
+	t := &translation{client: x.table.clients[x.op.endpoint], upstream: x.table.upstreams[endpoint]}
+	if t.client == nil || t.upstream == nil {
+		return x.native(e)
+	}
+	var err error
+	if t.request, err = t.client.DecodeRequest(body); err != nil {
+		f, ok := errors.AsType[*dialect.Failure](err)
+		if !ok {
+			f = &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
+		}
+		return f
+	}
+	t.target = dialect.Target{Model: e.model.ID, MaxOutput: e.model.MaxOutput}
+	if s, ok := x.table.Providers[e.provider].(providers.Targeter); ok {
+		t.target = s.Target(e.model)
+	}
+	x.translation, x.call.Endpoint, x.call.Stream = t, endpoint, true
+	return nil
+}
+
+// encode writes the request of one attempt for account a: what other accounts sealed is not for its eyes.
+func (t *translation) encode(codec *carrier.Codec) ([]byte, []string, error) {
+	enc, err := t.upstream.EncodeRequest(opened(t.request, codec), t.target)
+	if err != nil {
+		f, ok := errors.AsType[*dialect.Failure](err)
+		if !ok {
+			f = &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
+		}
+		return nil, nil, &providers.Error{Kind: providers.KindInvalid, Failure: *f, Err: err}
+	}
+	t.tools = enc.Tools
+	return enc.Body, enc.Lost, nil
+}
+
+// opened returns r with its carriers opened: those of another account, or of nobody, leave nothing behind.
+func opened(r *llm.Request, codec *carrier.Codec) *llm.Request {
+	has := func(p llm.Part) bool { return p.Opaque.Kind == llm.OpaqueCarrier }
+	if !slices.ContainsFunc(r.Turns, func(t llm.Turn) bool { return slices.ContainsFunc(t.Parts, has) }) {
+		return r
+	}
+	out := *r
+	out.Turns = slices.Clone(r.Turns)
+	for i := range out.Turns {
+		if !slices.ContainsFunc(out.Turns[i].Parts, has) {
+			continue
+		}
+		parts := slices.Clone(out.Turns[i].Parts)
+		for j := range parts {
+			if !has(parts[j]) {
+				continue
+			}
+			kind, id, blob, ok := codec.OpenAs(parts[j].Opaque.Value)
+			parts[j].Opaque = llm.Opaque{}
+			if ok {
+				parts[j].Opaque = llm.Opaque{Kind: llm.OpaqueKind(kind), ID: id, Value: blob}
+			}
+		}
+		out.Turns[i].Parts = parts
+	}
+	return &out
+}
+
+// translator turns an upstream's stream into the client's events.
+type translator struct {
+	dec     dialect.Decoder
+	restore dialect.Restorer
+	codec   *carrier.Codec
+
+	raw, mended []llm.Event
+	sealed      llm.Part
+	use         llm.Usage
+	fail        dialect.Failure
+	failed      error
+	finished    bool
+}
+
+func (t *translation) translator(codec *carrier.Codec) *translator {
+	return &translator{dec: t.upstream.NewDecoder(), restore: dialect.Restorer{Tools: t.tools}, codec: codec}
+}
+
+// step passes a frame's events on to emit, in the client's words.
+func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Class {
+	class := dialect.Meta
+	for _, e := range events {
+		switch e.Kind {
+		case llm.EventUsage:
+			t.use = e.Usage
+		case llm.EventFinish:
+			t.finished = true
+			class = max(class, dialect.Terminal)
+		case llm.EventFailure:
+			t.failed, t.fail = e.Err, failureOf(e.Err)
+			class = dialect.Failed
+		case llm.EventStart, llm.EventPing:
+		case llm.EventSeal:
+			e.Part = t.seal(e.Part)
+			class = max(class, dialect.Content)
+		default:
+			class = max(class, dialect.Content)
+		}
+		t.mended = t.restore.Step(t.mended[:0], e)
+		for _, m := range t.mended {
+			emit(m)
+		}
+	}
+	return class
+}
+
+// seal wraps opaque state of the upstream for a client of another dialect.
+func (t *translator) seal(p *llm.Part) *llm.Part {
+	o := p.Opaque
+	t.sealed = llm.Part{Kind: p.Kind, Opaque: llm.Opaque{Kind: llm.OpaqueCarrier, Value: t.codec.SealAs(string(o.Kind), o.ID, o.Value)}}
+	return &t.sealed
+}
+
+func failureOf(err error) dialect.Failure {
+	if f, ok := errors.AsType[*dialect.Failure](err); ok {
+		return *f
+	}
+	return dialect.EndFailure(err)
+}
+
+// streaming is a translator for clients that want a stream.
+type streaming struct {
+	*translator
+	enc dialect.Encoder
+}
+
+func (s *streaming) frame(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
+	s.raw = s.dec.Decode(s.raw[:0], f)
+	class := s.step(s.raw, func(e llm.Event) { dst = s.enc.Encode(dst, e) })
+	return dst, class
+}
+
+func (s *streaming) end(dst []byte, cause error) ([]byte, error) {
+	if s.failed != nil {
+		return dst, s.failed
+	}
+	s.raw = s.raw[:0]
+	if cause == nil {
+		s.raw = s.dec.Close(s.raw)
+	} else {
+		s.raw = append(s.raw, llm.Event{Kind: llm.EventFailure, Err: cause})
+	}
+	s.step(s.raw, func(e llm.Event) { dst = s.enc.Encode(dst, e) })
+	if s.failed == nil && !s.finished {
+		s.failed = io.ErrUnexpectedEOF
+		dst = s.enc.Encode(dst, llm.Event{Kind: llm.EventFailure, Err: s.failed})
+	}
+	return dst, s.failed
+}
+
+func (s *streaming) failure() dialect.Failure { return s.fail }
+func (s *streaming) usage() llm.Usage         { return s.use }
+func (s *streaming) ping(dst []byte) []byte   { return s.enc.Ping(dst) }
+
+// relayTranslated sends an answer on in the client's dialect.
+func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, stream bool) error {
+	t := x.translation
+	codec := x.table.carriers[a.ID()]
+	tr := t.translator(codec)
+	options := dialect.AnswerOptions{Request: t.request, Model: x.rec.RequestedModel, ID: "detour-" + x.rec.ID, Created: x.rec.Start.Unix()}
+	if stream && t.request.Stream {
+		return x.relayStream(&streaming{tr, t.client.NewEncoder(options)}, resp)
+	}
+	var fold llm.Folder
+	if err := x.fold(tr, &fold, stream, resp); err != nil {
+		return err
+	}
+	answer, ok := fold.Answer()
+	switch {
+	case fold.Err() != nil:
+		return inband(failureOf(fold.Err()))
+	case !ok:
+		return incomplete(io.ErrUnexpectedEOF)
+	}
+	x.rec.Usage = answer.Usage
+	if t.request.Stream { // the upstream answered whole what was asked for as a stream
+		return x.replay(answer, t.client.NewEncoder(options), resp)
+	}
+	h := x.w.Header()
+	x.copyHeader(h, resp.Header)
+	x.stamp(h)
+	x.respondJSON(http.StatusOK, t.client.EncodeAnswer(nil, answer, options))
+	return nil
+}
+
+// fold reads a whole answer, streamed or not.
+func (x *exchange) fold(tr *translator, fold *llm.Folder, stream bool, resp *http.Response) error {
+	if !stream {
+		body, err := x.readAnswer(resp)
+		if err != nil {
+			return err
+		}
+		events, err := x.translation.upstream.DecodeAnswer(nil, body)
+		if err != nil {
+			return &providers.Error{Kind: providers.KindServer, Failure: dialect.Failure{Message: "the upstream's answer cannot be read"}, Err: err}
+		}
+		tr.step(events, fold.Add)
+		return nil
+	}
+	frames := sse.NewReader(resp.Body)
+	frames.Limit = int(x.table.EventLimit)
+	for {
+		f, err := frames.Next()
+		if err == nil || whole(f, err) {
+			tr.raw = tr.dec.Decode(tr.raw[:0], f)
+			tr.step(tr.raw, fold.Add)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			tr.step(tr.dec.Close(tr.raw[:0]), fold.Add)
+			return nil
+		default:
+			return transportError(x.req.Context(), err)
+		}
+	}
+}
+
+// replay streams an answer that came whole.
+func (x *exchange) replay(a *llm.Answer, enc dialect.Encoder, resp *http.Response) error {
+	out := newOutlet(x, resp, nil)
+	defer out.close()
+	var b []byte
+	for _, e := range a.Replay(nil) {
+		b = enc.Encode(b, e)
+	}
+	return out.send(b)
+}
