@@ -64,15 +64,21 @@ func runDemo(ctx context.Context, h *host, keep bool) (err error) {
 	if err := d.start(ctx); err != nil {
 		return errors.Join(err, d.stop())
 	}
-	failed := d.show(ctx)
-	if keep && ctx.Err() == nil {
+	shown, failed := d.show(ctx)
+	interrupted := ctx.Err()
+	if keep && interrupted == nil {
 		d.invite()
 		<-ctx.Done()
 	}
 	if err := d.stop(); err != nil {
 		return err
 	}
-	if failed > 0 {
+	switch {
+	case interrupted != nil:
+		return interrupted
+	case shown == 0:
+		return &exitError{code: exitFailure, err: errors.New("demo: none of its tools is on this machine, so nothing was shown"), hint: "install curl"}
+	case failed > 0:
 		return &exitError{code: exitFailure, err: fmt.Errorf("demo: %d of the requests came out wrong", failed)}
 	}
 	return nil
@@ -164,8 +170,8 @@ func (d *demo) stop() error {
 	return errors.Join(errs...)
 }
 
-// show runs every step and prints the table. It returns how many came out wrong.
-func (d *demo) show(ctx context.Context) (failed int) {
+// show runs every step and prints the table. It returns how many ran, and how many of them came out wrong.
+func (d *demo) show(ctx context.Context) (shown, failed int) {
 	w := d.host.out
 	fmt.Fprintf(w, "detour demo: a simulated GitHub Copilot with the accounts alice and ivan, a proxy on %s\nand unmodified tools that have nothing but the variables of `detour proxy env`.\n\n", d.app.ProxyAddr())
 	rows := [][]string{{"TOOL", "REQUEST", "WHAT DETOUR DID", "WHAT CAME BACK", ""}}
@@ -174,8 +180,15 @@ func (d *demo) show(ctx context.Context) (failed int) {
 			break
 		}
 		r := d.run(ctx, s)
-		if r.verdict == "FAIL" {
+		if ctx.Err() != nil {
+			break // the step was cut short, which says nothing about it
+		}
+		switch r.verdict {
+		case "FAIL":
 			failed++
+			shown++
+		case "ok":
+			shown++
 		}
 		rows = append(rows, []string{s.tool, s.request, r.did, r.came, r.verdict})
 	}
@@ -196,7 +209,7 @@ func (d *demo) show(ctx context.Context) (failed int) {
 			fmt.Fprintf(d.host.err, "\nThe log of the demo:\n%s", b[max(0, len(b)-8<<10):])
 		}
 	}
-	return failed
+	return shown, failed
 }
 
 // invite says how to go on by hand.

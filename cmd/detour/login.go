@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"detour/internal/config"
+	"detour/internal/privfile"
 	"detour/providers"
 	"detour/providers/copilot"
 )
@@ -65,6 +66,9 @@ func runLogin(ctx context.Context, h *host, f loginFlags) error {
 	account = f.apply(account)
 	if err := e.validate(account); err != nil {
 		return err
+	}
+	if err := privfile.CheckWritable(e.settings.paths.Accounts); err != nil { // before anybody is asked to do anything
+		return fmt.Errorf("save account: %w", err)
 	}
 	credential, err := e.upstream.Copilot.Login(ctx, copilot.LoginOptions{
 		Domain:   account.Settings["enterprise_domain"],

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -188,61 +184,14 @@ func newProxyExec(h *host) *cobra.Command {
 	return c
 }
 
-// run starts a child with the variables set and passes its exit code on. Signals from the terminal reach the child by
-// themselves; those sent to us are handed on.
+// run becomes a program with the variables set.
 func (f *envFlags) run(ctx context.Context, h *host, argv []string) error {
 	set, err := f.compute(ctx, h)
 	if err != nil {
 		return err
 	}
-	child := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the child decides itself when to end
-	child.Stdin, child.Stdout, child.Stderr = h.in, h.out, h.err
-	child.Env = set.Environ(h.environ)
-	if err := child.Start(); err != nil {
-		code := exitFailure
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			code = 127
-		} else if errors.Is(err, os.ErrPermission) {
-			code = 126
-		}
-		return &exitError{code: code, err: fmt.Errorf("run %s: %w", argv[0], err)}
+	if err := ctx.Err(); err != nil {
+		return err // interrupted: the program would never know
 	}
-	done := make(chan struct{})
-	handed := passSignals(child.Process, done)
-	err = child.Wait()
-	close(done)
-	<-handed
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	switch {
-	case err == nil:
-		return nil
-	case ok && exit.ExitCode() >= 0:
-		return &exitError{code: exit.ExitCode()}
-	case ok:
-		if ws, isWait := exit.Sys().(syscall.WaitStatus); isWait && ws.Signaled() {
-			return &exitError{code: 128 + int(ws.Signal())}
-		}
-	}
-	return fmt.Errorf("run %s: %w", argv[0], err)
-}
-
-// passSignals hands SIGTERM and SIGHUP on to the child until done is closed. An interrupt is not handed on: the
-// terminal sends it to the child as well.
-func passSignals(p *os.Process, done <-chan struct{}) <-chan struct{} {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
-	ended := make(chan struct{})
-	go func() { // ends when done is closed; joined through ended
-		defer close(ended)
-		defer signal.Stop(signals)
-		for {
-			select {
-			case s := <-signals:
-				_ = p.Signal(s)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return ended
+	return h.become(argv, set.Environ(h.environ))
 }

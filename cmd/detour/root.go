@@ -64,6 +64,7 @@ func (h *host) lookup(name string) (string, bool) {
 func run(args []string, h *host) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)() // the first signal asks, a second one ends the process at once
 	root := newRoot(h)
 	root.SetArgs(args)
 	root.SetIn(h.in)
@@ -83,9 +84,12 @@ func report(h *host, ctx context.Context, err error) int {
 		return exit.code
 	}
 	if invalid, ok := errors.AsType[*config.Invalid](err); ok {
-		fmt.Fprintf(h.err, "detour: %s has %d mistake(s); nothing was changed\n", invalid.Path, len(invalid.Problems))
+		fmt.Fprintf(h.err, "detour: %s has %s; nothing was changed\n", invalid.Path, invalid.Count())
 		for _, p := range invalid.Problems {
 			fmt.Fprintf(h.err, "  %s\n", p)
+		}
+		if invalid.Hint != "" {
+			fmt.Fprintf(h.err, "hint: %s\n", invalid.Hint)
 		}
 		return exitUsage
 	}

@@ -77,6 +77,9 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 	a.Upstream().LogNotes(o.Logger)
 	a.Start(ctx)
 	greet(h.err, a, s)
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintf(h.err, "stopping; open streams get up to %s to finish; interrupt again to end at once\n", s.config.Server.ShutdownGrace)
+	})()
 	return a.Run(ctx)
 }
 

@@ -30,9 +30,21 @@ type doorState struct {
 	Problem   string      `json:"problem,omitempty"`
 }
 
-// doors looks at both doors.
+// doors looks at both doors: where the detour that runs has opened them, else where they are configured.
 func doors(ctx context.Context, s settings) []doorState {
 	server, proxy := s.config.Server, s.config.ProxyMode
+	running, _ := app.FindRunning(s.paths)
+	for _, d := range []struct {
+		address string
+		host    *string
+		port    *int
+	}{{running.API, &server.Host, &server.Port}, {running.Proxy, &proxy.Host, &proxy.Port}} {
+		if host, port, err := net.SplitHostPort(d.address); err == nil {
+			if n, err := strconv.Atoi(port); err == nil {
+				*d.host, *d.port = host, n
+			}
+		}
+	}
 	return []doorState{
 		inspectDoor(ctx, "api", server.Host, server.Port, server.TLSCert),
 		inspectDoor(ctx, "proxy", proxy.Host, proxy.Port, proxy.TLSCert),

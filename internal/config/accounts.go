@@ -49,9 +49,25 @@ func accountsOnly(name string, f *parsed) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	return &Invalid{Path: name, Problems: append(problems, Problem{
-		Message: "nothing was changed", Suggestion: "repair the file, or move it away and sign in again",
-	})}
+	return &Invalid{Path: name, Problems: problems, Hint: "repair the file, or move it away and sign in again"}
+}
+
+// LineOfAccount returns the line of the account with the id in file, or of its setting key, as in "settings.client_id".
+// It returns 0 when it cannot be told: it is for messages.
+func LineOfAccount(file, id, key string) int {
+	data, _, err := privfile.ReadShared(file)
+	if err != nil {
+		return 0
+	}
+	f := parse(data, filepath.Dir(file))
+	p, ok := f.accountPath(id)
+	if !ok {
+		return 0
+	}
+	if key != "" {
+		p = append(p, dotted(key)...)
+	}
+	return f.doc.lineOf(p)
 }
 
 // SaveAccount adds a to accounts.toml or replaces the account with the same id there. Other accounts, and comments,

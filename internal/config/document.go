@@ -95,8 +95,14 @@ func (d *document) find(p path) (item, bool) {
 	return item{}, false
 }
 
-// lineOf returns the line of the pair or header at p, else of the first thing below it, else 0.
-func (d *document) lineOf(p path) int { return d.lines[p.String()] }
+// lineOf returns the line of the pair or header at p, else of the first thing below it, else 0. For a list of tables
+// that is the line of its first element.
+func (d *document) lineOf(p path) int {
+	if line, ok := d.lines[p.String()]; ok || len(p) == 0 {
+		return line
+	}
+	return d.lines[p.within(0).String()]
+}
 
 // index fills lines.
 func (d *document) index() {

@@ -51,6 +51,9 @@ func Add(file, key, value string) error {
 		if slices.ContainsFunc(elements, func(e any) bool { return render(e) == render(one) }) {
 			return t.path, nil
 		}
+		if found, err := e.appendElement(t.path, render(one)); found || err != nil {
+			return t.path, err
+		}
 		return t.path, e.set(t.path, render(append(slices.Clone(elements), one)))
 	}, key, value)
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -127,4 +128,46 @@ func FuzzSet(f *testing.F) {
 			rest = rest[i+1:]
 		}
 	})
+}
+
+// FuzzAdd checks that a list has one element more then, and that no line of the file is gone.
+func FuzzAdd(f *testing.F) {
+	for _, inside := range []string{
+		"", " ", "'a'", "'a',", "\n 'a', # b\n # c\n", "\n'a' # ,\n", "'a'\n,\n", "\"]#,\\\"\"", "\"\"\"a\"\"\"\"\"", "'''\n]'''", "# ]\n", "\r\n'a',\r\n",
+	} {
+		f.Add(inside, "b")
+	}
+	f.Fuzz(func(t *testing.T, inside, value string) {
+		content := "[proxy]\nno_proxy = [" + inside + "]\n[log]\nlevel = 'debug'\n"
+		if !utf8.ValidString(content) || checked(value) != "" || len(parse([]byte(content), "/x").problems) > 0 {
+			return
+		}
+		before := parse([]byte(content), "/x").config.Proxy.NoProxy
+		name := filepath.Join(t.TempDir(), "config.toml")
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Add(name, "proxy.no_proxy", value); err != nil {
+			t.Fatalf("%v in\n%s", err, content)
+		}
+		after, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := parse(after, "/x").config
+		if want := append(before, value); !slices.Contains(before, value) && !slices.Equal(c.Proxy.NoProxy, want) || c.Log.Level != "debug" {
+			t.Fatalf("got %q, want %q in\n%s", c.Proxy.NoProxy, want, after)
+		}
+		if a, b := strings.Count(content, "#"), strings.Count(string(after), "#"); b < a {
+			t.Fatalf("a comment is gone from\n%s", after)
+		}
+	})
+}
+
+func checked(value string) string {
+	if !utf8.ValidString(value) {
+		return "not text"
+	}
+	wrong, _ := checkWord(value)
+	return wrong
 }

@@ -50,7 +50,7 @@ func serverRows() []row {
 	return []row{
 		{Key: key("server.host", "127.0.0.1", "Address that the API door listens on."), check: checkListen, at: func(c *Config) any { return &c.Server.Host }},
 		{Key: key("server.port", "4141", "Port of the API door; 0 takes a free one."), kind: integer, max: 65535, at: func(c *Config) any { return &c.Server.Port }},
-		{Key: key("server.route_mode", "route", "How requests on the API door find their account."), oneOf: routeModes, at: func(c *Config) any { return &c.Server.RouteMode }},
+		{Key: key("server.route_mode", "route", "How requests on the API door find their account."), oneOf: "route|exact|fuzzy", at: func(c *Config) any { return &c.Server.RouteMode }},
 		{Key: key("server.tls_cert", "", "Certificate chain (PEM) to serve the API door over TLS."), path: true, check: checkPath, at: func(c *Config) any { return &c.Server.TLSCert }},
 		{Key: key("server.tls_key", "", "Private key (PEM) of tls_cert."), path: true, check: checkPath, at: func(c *Config) any { return &c.Server.TLSKey }},
 		{Key: key("server.require_keys", "auto", "Whether clients must present a key made by detour; auto asks for one when the door is not on loopback."), kind: tristate, oneOf: "auto|true|false", at: func(c *Config) any { return &c.Server.RequireKeys }},

@@ -149,7 +149,14 @@ func syntaxProblem(err error) Problem {
 	if strings.Contains(pe.Message, "has already been defined") || strings.Contains(pe.Message, "was already created") {
 		return p // quotes keys only
 	}
-	p.Message = regexp.MustCompile(`"[^"]{4,}"|'[^']{4,}'|\S*\d{4}\S*`).ReplaceAllString(p.Message, "this")
+	p.Message = strings.ReplaceAll(p.Message, `but got '\x00' instead`, "but the file ends")
+	// Single characters stand in single quotes; keeping them keeps the sense of the message.
+	p.Message = regexp.MustCompile(`'(?:\\'|[^']{1,4})'|"[^"]{4,}"|'[^']{5,}'|\S*\d{4}\S*`).ReplaceAllStringFunc(p.Message, func(s string) string {
+		if s[0] == '\'' && len(s) <= len("'\\x00'") {
+			return s
+		}
+		return "this"
+	})
 	return p
 }
 
@@ -247,6 +254,12 @@ func (b *binder) table(name string, at path, values map[string]any) {
 }
 
 func (b *binder) value(r *row, p path, dst, v any) {
+	if elements, ok := v.([]any); ok && (r.kind == list || r.kind == integers || r.kind == prefixes) {
+		for _, m := range r.storeList(dst, elements) {
+			b.complain(p, m)
+		}
+		return
+	}
 	m := r.store(dst, v)
 	if m == nil {
 		return

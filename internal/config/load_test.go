@@ -253,6 +253,24 @@ func TestSyntaxMistakesHaveALineAndShowNoCredential(t *testing.T) {
 	}
 }
 
+func TestSyntaxMistakesCanBeUnderstood(t *testing.T) {
+	t.Parallel()
+	for content, says := range map[string]string{
+		"[server":                       `line 1: expected '.' or ']' to end table name, but the file ends`,
+		"port 4141":                     `line 1: expected '.' or '=', but got '4' instead`,
+		"a = [1 2]":                     `line 1: expected a comma (',') or array terminator (']'), but got '2'`,
+		"\nport = 4141 # x\nport = '":   `line 3: unexpected EOF; expected "'"`,
+		"[[server]]\nport = 1\n":        "line 1: server: must be a table, not a list of tables (write [server])",
+		"\n[[server]]\n[[server]]\n":    "line 2: server: must be a table, not a list of tables (write [server])",
+		"[server]\nroute_mode='switch'": `line 2: server.route_mode: "switch" is not one of route, exact, fuzzy`,
+	} {
+		_, err := config.Load(file(t, content))
+		if got := problems(t, err)[0].String(); got != says {
+			t.Errorf("%q: got %s, want %s", content, got, says)
+		}
+	}
+}
+
 func TestManyMistakesTakeLinearTime(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

@@ -33,18 +33,26 @@ func (p Problem) String() string {
 type Invalid struct {
 	Path     string
 	Problems []Problem
+	Hint     string // the way out, when it is more than mending the lines; or ""
 }
 
 // Error implements error. It has one line for each problem after the first line.
 func (e *Invalid) Error() string {
 	var b strings.Builder
-	noun := "problems"
-	if len(e.Problems) == 1 {
-		noun = "problem"
-	}
-	fmt.Fprintf(&b, "%s has %d %s:", e.Path, len(e.Problems), noun)
+	fmt.Fprintf(&b, "%s has %s:", e.Path, e.Count())
 	for _, p := range e.Problems {
 		b.WriteString("\n  " + p.String())
 	}
+	if e.Hint != "" {
+		b.WriteString("\n" + e.Hint)
+	}
 	return b.String()
+}
+
+// Count says how many problems there are, in words.
+func (e *Invalid) Count() string {
+	if len(e.Problems) == 1 {
+		return "1 mistake"
+	}
+	return fmt.Sprintf("%d mistakes", len(e.Problems))
 }

@@ -91,7 +91,18 @@ func (r *row) store(dst, v any) *mistake {
 	case size:
 		return r.storeSize(dst, v)
 	case list, integers, prefixes:
-		return r.storeList(dst, v)
+		elements, ok := v.([]any)
+		if !ok {
+			hint := "put it in square brackets"
+			if _, isTables := v.([]map[string]any); isTables {
+				hint = ""
+			}
+			return wrongType("a list", v, hint)
+		}
+		if wrong := r.storeList(dst, elements); len(wrong) > 0 {
+			return wrong[0] // binder.value words each one
+		}
+		return nil
 	case table:
 		return r.storeTable(dst, v)
 	}
@@ -233,15 +244,8 @@ func (r *row) storeSize(dst, v any) *mistake {
 	return nil
 }
 
-func (r *row) storeList(dst, v any) *mistake {
-	elements, ok := v.([]any)
-	if !ok {
-		hint := "put it in square brackets"
-		if _, isTables := v.([]map[string]any); isTables {
-			hint = ""
-		}
-		return wrongType("a list", v, hint)
-	}
+// storeList checks the elements of a list and stores it if all are right. It returns every mistake.
+func (r *row) storeList(dst any, elements []any) (wrong []*mistake) {
 	var (
 		stringsOut  []string
 		intsOut     []int
@@ -266,8 +270,11 @@ func (r *row) storeList(dst, v any) *mistake {
 		}
 		if m != nil {
 			m.message = fmt.Sprintf("entry %d: %s", i+1, m.message)
-			return m
+			wrong = append(wrong, m)
 		}
+	}
+	if len(wrong) > 0 {
+		return wrong
 	}
 	switch dst := dst.(type) {
 	case *[]string:
