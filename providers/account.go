@@ -3,7 +3,9 @@ package providers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -246,7 +248,7 @@ func (a *Account) join() *flight {
 	go func() {
 		defer close(f.done)
 		defer cancel()
-		l, err := a.exchange(ctx)
+		l, err := a.safely(ctx)
 		if err == nil && l.Token.IsZero() {
 			err = &Error{Kind: KindServer, Err: errors.New("exchange gave no credential")}
 		}
@@ -319,4 +321,15 @@ func passing(k Kind) bool {
 		return true
 	}
 	return false
+}
+
+// safely runs the exchange. Nobody else recovers the goroutine that it runs on: a bug there must cost no more than the
+// exchange.
+func (a *Account) safely(ctx context.Context) (l Lease, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			l, err = Lease{}, &Error{Kind: KindServer, Err: fmt.Errorf("exchange credential: panic: %v\n%s", v, debug.Stack())}
+		}
+	}()
+	return a.exchange(ctx)
 }

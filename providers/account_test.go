@@ -344,3 +344,13 @@ func TestAccountShowsNoSecret(t *testing.T) {
 		t.Errorf("Setting = %q", got)
 	}
 }
+
+func TestAPanicInAnExchangeCostsNoMoreThanTheExchange(t *testing.T) {
+	t.Parallel()
+	a := providers.NewAccount(providers.AccountConfig{ID: "a"}, func(context.Context) (providers.Lease, error) { panic("bug") })
+	defer a.Close()
+	_, err := a.Lease(t.Context())
+	if e := providers.AsError(err); err == nil || e.Kind != providers.KindServer {
+		t.Errorf("got %v", err)
+	}
+}

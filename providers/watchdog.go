@@ -29,7 +29,7 @@ func (w *Watchdog) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	timer.Reset(w.Stall) // the headers were a sign of life
+	timer.Stop() // between two reads it is the client that takes its time
 	resp.Body = &watchedBody{resp.Body, ctx, cancel, timer, w.Stall}
 	return resp, nil
 }
@@ -41,7 +41,7 @@ func stalled(ctx context.Context, err error) error {
 	return err
 }
 
-// watchedBody winds the timer up again with each read.
+// watchedBody winds the timer up for each read.
 type watchedBody struct {
 	io.ReadCloser
 	ctx    context.Context //nolint:containedctx // the lifetime of the answer, which only the body knows
@@ -51,16 +51,13 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.timer.Stop()
-		if !errors.Is(err, io.EOF) {
-			err = stalled(b.ctx, err)
-		}
-		return n, err
-	}
 	b.timer.Reset(b.stall)
-	return n, nil
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = stalled(b.ctx, err)
+	}
+	return n, err
 }
 
 func (b *watchedBody) Close() error {

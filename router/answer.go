@@ -71,6 +71,9 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 	if e := gjson.GetBytes(body, "error"); x.call.Stream && e.IsObject() {
 		return inband(dialect.ParseFailure(0, "application/json", body))
 	}
+	if x.call.Stream && !x.call.Verbatim {
+		return x.streamWhole(a, resp, body)
+	}
 	if x.op.endpoint != dialect.EndpointEmbeddings && x.op.endpoint != dialect.EndpointCountTokens {
 		body, x.rec.Usage = x.op.format.Repair(body, x.tapOptions(a))
 	}

@@ -257,6 +257,9 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 		Initiator: peek.Initiator, Vision: peek.Vision, Model: providers.Model{ID: peek.Model},
 	}
 	x.wish.Conversation, x.call.Interaction = conversation(x.req.Header, peek)
+	if mode == ModeSwitch && hostProvider == "" {
+		return &dialect.Failure{Status: http.StatusBadRequest, Message: fmt.Sprintf("detour: route mode switch keeps to the provider whose host was called, and %s is nobody's that detour knows.", x.rec.Host)}
+	}
 	if mode == ModeSwitch {
 		x.call.Verbatim = true
 		x.wish.Provider, x.wish.Model = hostProvider, peek.Model

@@ -48,3 +48,13 @@ func TestARefusedPartIsTakenOutOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestAWholeAnswerToAStreamRequestBecomesAStream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, func(rw http.ResponseWriter, _ *http.Request) { plain(rw, 200, answer) })
+	resp := w.post("/v1/chat/completions", helloStream)
+	got := text(t, resp)
+	if resp.Header.Get("Content-Type") != "text/event-stream" || !strings.Contains(got, "hey") || !strings.Contains(got, `"finish_reason":"stop"`) || !strings.HasSuffix(got, "data: [DONE]\n\n") {
+		t.Errorf("got %s %q", resp.Header.Get("Content-Type"), got)
+	}
+}

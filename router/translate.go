@@ -304,6 +304,16 @@ func (x *exchange) fold(tr *translator, fold *llm.Folder, stream bool, resp *htt
 	}
 }
 
+// streamWhole makes a stream of an answer in the client's own dialect that came whole though a stream was asked for:
+// clients fail on it, or ask again for ever.
+func (x *exchange) streamWhole(a *providers.Account, resp *http.Response, body []byte) error {
+	if f := x.translate(x.op.endpoint, &entry{provider: a.Provider(), model: x.call.Model}, x.call.Body); f != nil {
+		return &providers.Error{Kind: providers.KindInvalid, Failure: *f}
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body)) // the caller closes the upstream's
+	return x.relayTranslated(a, resp, false)
+}
+
 // replay streams an answer that came whole.
 func (x *exchange) replay(a *llm.Answer, enc dialect.Encoder, resp *http.Response) error {
 	out := newOutlet(x, resp, nil)

@@ -75,8 +75,8 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 		return err
 	}
 	a.Upstream().LogNotes(o.Logger)
+	greet(h.err, a, s) // the doors are bound; afterwards accounts may change under our hands
 	a.Start(ctx)
-	greet(h.err, a, s)
 	defer context.AfterFunc(ctx, func() {
 		fmt.Fprintf(h.err, "stopping; open streams get up to %s to finish; interrupt again to end at once\n", s.config.Server.ShutdownGrace)
 	})()

@@ -19,7 +19,9 @@ func (f *Folder) Add(e Event) {
 		for len(a.Parts) <= e.Block {
 			a.Parts = append(a.Parts, Part{})
 		}
-		a.Parts[e.Block] = e.Part.clone()
+		if e.Part != nil && e.Block >= 0 {
+			a.Parts[e.Block] = e.Part.clone()
+		}
 	case EventUsage:
 		a.Usage = e.Usage
 	case EventFinish:
@@ -39,8 +41,14 @@ func (f *Folder) Add(e Event) {
 			p.Call.Arguments += string(e.Delta)
 		}
 	case EventSeal:
+		if e.Part == nil {
+			return
+		}
 		p.Opaque = e.Part.Opaque
 	case EventCitation:
+		if e.Part == nil {
+			return
+		}
 		p.Citations = append(p.Citations, slices.Clone(e.Part.Raw))
 	}
 }

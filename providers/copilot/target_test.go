@@ -29,7 +29,9 @@ func TestTarget(t *testing.T) {
 		{"Claude 4.8 takes system turns", providers.Model{ID: "claude-opus-4.8"}, func(t dialect.Target) bool { return t.MidSystem }},
 		{"so does Claude 5", providers.Model{ID: "claude-sonnet-5"}, func(t dialect.Target) bool { return t.MidSystem }},
 		{"free-text tools only on Responses", providers.Model{ID: "gpt-5.4", Endpoints: []dialect.Endpoint{dialect.EndpointResponses}}, func(t dialect.Target) bool { return t.CustomTools }},
-		{"Gemini has none of it", providers.Model{ID: "gemini-3.5-flash"}, func(t dialect.Target) bool { return t.Thinking == dialect.ThinkingNone && !t.CustomTools && !t.MidSystem }},
+		{"Gemini has none of it", providers.Model{ID: "gemini-3.5-flash"}, func(t dialect.Target) bool {
+			return t.Thinking == dialect.ThinkingNone && !t.CustomTools && !t.MidSystem
+		}},
 	} {
 		if got := p.Target(tc.model); !tc.check(got) {
 			t.Errorf("%s: %+v", tc.name, got)
