@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func (x *exchange) begin(resp *http.Response) {
 	h := x.w.Header()
 	x.copyHeader(h, resp.Header)
 	x.stamp(h)
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", cmp.Or(x.contentType, "text/event-stream"))
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
 	x.commit(resp.StatusCode)
@@ -106,7 +107,7 @@ func (x *exchange) begin(resp *http.Response) {
 func (x *exchange) stamp(h http.Header) {
 	h.Set("X-Detour-Account", x.rec.Account)
 	h.Set("X-Detour-Model", x.rec.Model)
-	if id := h.Get("X-Request-Id"); id != "" && x.op.format.Name() == dialect.Messages {
+	if id := h.Get("X-Request-Id"); id != "" && x.op.voice.Name() == dialect.Messages {
 		h.Set("Request-Id", id) // Anthropic's name for it
 	}
 	x.identify(h)

@@ -35,6 +35,8 @@ type exchange struct {
 	sealed bool
 	// translation is set when the model does not speak the client's dialect.
 	translation *translation
+	contentType string // of a stream, "" for server-sent events
+	estimate    bool   // tokens are to be counted here
 	// mended is the upstream's request after its provider took something out; nil before.
 	mended []byte
 }
@@ -43,6 +45,10 @@ type exchange struct {
 func (x *exchange) run(mode Mode, hostProvider string) {
 	if f := x.prepare(mode, hostProvider); f != nil {
 		x.fail(*f)
+		return
+	}
+	if x.estimate {
+		x.estimateTokens()
 		return
 	}
 	ctx := x.req.Context()
@@ -240,7 +246,7 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 	if f != nil {
 		return f
 	}
-	peek, err := x.op.format.Peek(body)
+	peek, err := x.op.voice.Peek(body)
 	if x.op.endpoint == dialect.EndpointEmbeddings {
 		peek, err = peekEmbeddings(body)
 	}
@@ -323,9 +329,9 @@ func (x *exchange) fail(f dialect.Failure) {
 	if x.committed {
 		return
 	}
-	format := x.op.format
+	format := x.op.voice
 	if format == nil {
-		format = x.table.surfaces[""].paths["POST /chat/completions"].format
+		format = x.table.surfaces[""].paths["POST /chat/completions"].voice
 	}
 	if x.rec.Error == "" {
 		x.rec.Error = cmp.Or(f.Code, "invalid")
@@ -352,6 +358,10 @@ func (x *exchange) failNoAccount(err error) {
 // failUpstream hands an upstream's error down. A failure of our own credentials is never a 401: some clients delete
 // their saved sign-in on it.
 func (x *exchange) failUpstream(e *providers.Error) {
+	if x.op.endpoint == dialect.EndpointCountTokens && e.Kind != providers.KindInvalid {
+		x.estimateTokens() // whoever counts tokens is about to ask, and must not wait for a limit to pass
+		return
+	}
 	f := e.Failure
 	x.rec.Error = e.Kind.String()
 	switch e.Kind {

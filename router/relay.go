@@ -98,7 +98,7 @@ func (x *exchange) abort() {
 
 // speaksOverHTTP tells whether path is an operation that is served over HTTP only.
 func (s *surface) speaksOverHTTP(path string) bool {
-	_, _, ok := s.match(http.MethodPost, path)
+	_, _, ok := s.match(http.MethodPost, path, "")
 	return ok
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"detour/internal/dialect"
+	"detour/internal/dialect/tokens"
 	"detour/internal/record"
 	"detour/internal/sse"
 	"detour/providers"
@@ -76,6 +78,7 @@ type Router struct {
 	table atomic.Pointer[table]
 	ids   atomic.Uint64
 	epoch string
+	count *tokens.Estimator
 	life  context.Context //nolint:containedctx // of what runs in the background
 	end   context.CancelFunc
 }
@@ -83,19 +86,18 @@ type Router struct {
 // table is everything that a reload replaces.
 type table struct {
 	Config
-	surfaces map[string]*surface
-	pool     *Pool
-	models   *catalogues
-	relay    *relay
-	carriers carriers
-	// clients and upstreams are the two halves of the dialects, by endpoint.
-	clients   map[dialect.Endpoint]dialect.Client
+	surfaces  map[string]*surface
+	pool      *Pool
+	models    *catalogues
+	relay     *relay
+	carriers  carriers
 	upstreams map[dialect.Endpoint]dialect.Upstream
+	count     *tokens.Estimator
 }
 
 // New makes a Router.
 func New(cfg Config) (*Router, error) {
-	r := &Router{epoch: strconv.FormatInt(time.Now().UnixMilli(), 36)}
+	r := &Router{epoch: strconv.FormatInt(time.Now().UnixMilli(), 36), count: tokens.New()}
 	r.life, r.end = context.WithCancel(context.Background())
 	if err := r.Reload(cfg); err != nil {
 		r.end()
@@ -126,13 +128,13 @@ func (r *Router) Reload(cfg Config) error {
 	wall := func() time.Time { return cfg.Now().Round(0) } // a machine that slept must notice
 	pool := NewPool(cfg.Pool, cfg.Accounts, wall)
 	t := &table{
-		Config:   cfg,
-		surfaces: surfaces(),
-		pool:     pool,
-		models:   newCatalogues(r.life, cfg, pool.Observe, wall),
-		relay:    newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
-		carriers: newCarriers(cfg.CarrierKey, cfg.Accounts),
-		clients:  clients(), upstreams: upstreams(),
+		Config:    cfg,
+		surfaces:  surfaces(),
+		pool:      pool,
+		models:    newCatalogues(r.life, cfg, pool.Observe, wall),
+		relay:     newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
+		carriers:  newCarriers(cfg.CarrierKey, cfg.Accounts),
+		upstreams: upstreams(), count: r.count,
 	}
 	old := r.table.Load()
 	if old != nil {
@@ -169,7 +171,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	t := r.table.Load()
 	host := hostname(req.URL.Host)
 	s := t.lookup(host)
-	op, id, ok := s.match(req.Method, req.URL.Path)
+	op, id, ok := s.match(req.Method, req.URL.Path, alt(req.URL))
 
 	x := &exchange{table: t, w: w, req: req, op: op}
 	x.rec = record.Exchange{
@@ -218,6 +220,14 @@ func (t *table) mode(req *http.Request, host string, s *surface) (Mode, error) {
 		return m, nil
 	}
 	return t.ProxyMode, nil
+}
+
+// alt is Gemini's choice of framing, "" for most requests.
+func alt(u *url.URL) string {
+	if !strings.Contains(u.RawQuery, "alt=") {
+		return ""
+	}
+	return u.Query().Get("alt")
 }
 
 // hostname strips the port; mitm hands hosts over in canonical form.

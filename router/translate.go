@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -30,13 +31,7 @@ type translation struct {
 	tools *dialect.ToolNames // of the attempt under way
 }
 
-// clients and upstreams are the two halves of the dialects, by endpoint.
-func clients() map[dialect.Endpoint]dialect.Client {
-	return map[dialect.Endpoint]dialect.Client{
-		dialect.EndpointChat: chat.Codec{}, dialect.EndpointResponses: responses.Codec{}, dialect.EndpointMessages: messages.Codec{},
-	}
-}
-
+// upstreams are the dialects that models speak, by endpoint.
 func upstreams() map[dialect.Endpoint]dialect.Upstream {
 	return map[dialect.Endpoint]dialect.Upstream{
 		dialect.EndpointChat: chat.Codec{}, dialect.EndpointResponses: responses.Codec{}, dialect.EndpointMessages: messages.Codec{},
@@ -58,8 +53,12 @@ func preference(client dialect.Endpoint) []dialect.Endpoint {
 func (x *exchange) speak(e *entry) *dialect.Failure {
 	body := x.call.Body
 	want := x.op.endpoint
-	if want == dialect.EndpointCountTokens || want == dialect.EndpointEmbeddings {
+	switch want {
+	case dialect.EndpointEmbeddings:
 		return x.native(e)
+	case dialect.EndpointCountTokens, dialect.EndpointGenerateCount:
+		x.estimate = want == dialect.EndpointGenerateCount || x.native(e) != nil
+		return nil
 	}
 	if slices.Contains(e.native, want) {
 		switch {
@@ -84,7 +83,7 @@ func toolsWithEffort(body []byte) bool {
 }
 
 func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *dialect.Failure {
-	t := &translation{client: x.table.clients[x.op.endpoint], upstream: x.table.upstreams[endpoint]}
+	t := &translation{client: x.op.client, upstream: x.table.upstreams[endpoint]}
 	if t.client == nil || t.upstream == nil {
 		return x.native(e)
 	}
@@ -99,6 +98,9 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 	t.target = dialect.Target{Model: e.model.ID, MaxOutput: e.model.MaxOutput}
 	if s, ok := x.table.Providers[e.provider].(providers.Targeter); ok {
 		t.target = s.Target(e.model)
+	}
+	if s, ok := x.op.client.(interface{ ContentType() string }); ok {
+		x.contentType = s.ContentType()
 	}
 	x.translation, x.call.Endpoint, x.call.Stream = t, endpoint, true
 	return nil
@@ -245,7 +247,10 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	t := x.translation
 	codec := x.table.carriers[a.ID()]
 	tr := t.translator(codec)
-	options := dialect.AnswerOptions{Request: t.request, Model: x.rec.RequestedModel, ID: "detour-" + x.rec.ID, Created: x.rec.Start.Unix()}
+	options := dialect.AnswerOptions{
+		Request: t.request, Model: x.rec.RequestedModel, ID: "detour-" + x.rec.ID, Created: x.rec.Start.Unix(),
+		ReasoningText: strings.HasSuffix(x.rec.Host, ".githubcopilot.com"), // clients of Copilot itself know its words for reasoning
+	}
 	if stream && t.request.Stream {
 		return x.relayStream(&streaming{tr, t.client.NewEncoder(options)}, resp)
 	}

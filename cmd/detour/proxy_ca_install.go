@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -33,8 +34,10 @@ the certificate without changing the machine.`,
 				printSteps(h, steps)
 				return err
 			}
-			if !assumeYes && !h.confirm(steps, "Install the certificate?") {
-				return nil
+			if !assumeYes {
+				if ok, err := h.confirm(steps, "Install the certificate?"); !ok {
+					return err
+				}
 			}
 			return truststore.Install(c.Context(), o)
 		},
@@ -69,8 +72,10 @@ earlier generation, ca-….old.crt beside the current one.`,
 				printSteps(h, steps)
 				return err
 			}
-			if !assumeYes && !h.confirm(steps, "Remove the certificate?") {
-				return nil
+			if !assumeYes {
+				if ok, err := h.confirm(steps, "Remove the certificate?"); !ok {
+					return err
+				}
 			}
 			return truststore.Uninstall(c.Context(), o)
 		},
@@ -94,15 +99,14 @@ func printSteps(h *host, steps []string) {
 	}
 }
 
-// confirm shows the steps and asks. Without a terminal to ask on, the answer is no, and says how to say yes.
-func (h *host) confirm(steps []string, question string) bool {
+// confirm shows the steps and asks. Without a terminal to ask on it is an error that says how to say yes.
+func (h *host) confirm(steps []string, question string) (bool, error) {
 	printSteps(h, steps)
 	if !h.inTTY {
-		fmt.Fprintln(h.err, "detour: nothing was done: there is no terminal to ask on; add --yes")
-		return false
+		return false, &exitError{code: exitUsage, err: errors.New("nothing was done: there is no terminal to ask on"), hint: "add --yes"}
 	}
 	fmt.Fprintf(h.err, "%s [y/N] ", question)
 	var answer string
 	_, _ = fmt.Fscanln(h.in, &answer)
-	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes"), nil
 }

@@ -98,7 +98,7 @@ func report(h *host, ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	fmt.Fprintf(h.err, "detour: %v\n", err)
-	if hint := hintFor(err); hint != "" {
+	if hint := hintFor(err); hint != "" && !strings.Contains(err.Error(), hint) {
 		fmt.Fprintf(h.err, "hint: %s\n", hint)
 	}
 	switch {

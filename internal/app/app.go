@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -145,7 +146,11 @@ func (a *App) listen(ctx context.Context, section, host string, port int, cert, 
 		return nil, &ConfigError{fmt.Sprintf("%s.host is %s, which other machines can reach", section, host),
 			"bind to 127.0.0.1, or allow it with --insecure-allow-remote"}
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	network := "tcp"
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
+		network = "tcp4" // or 0.0.0.0 would mean every IPv6 address too
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, network, net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("open the %s door: %w", section, err)
 	}
@@ -155,7 +160,7 @@ func (a *App) listen(ctx context.Context, section, host string, port int, cert, 
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("read %s.tls_cert and %s.tls_key: %w", section, section, err)
+		return nil, &ConfigError{fmt.Sprintf("read %s.tls_cert and %s.tls_key: %v", section, section, err), "both must be PEM files, and the key that of the certificate"}
 	}
 	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
 }

@@ -20,13 +20,14 @@ func TestEveryDialectOnEveryModel(t *testing.T) {
 	for _, c := range dialectClients() {
 		for model, op := range models {
 			if op == "" { // Claude speaks Messages and Chat: whichever is the client's own, else Messages
-				op = map[bool]string{true: sim.OpChat, false: sim.OpMessages}[c.name == "chat"]
+				op = map[bool]string{true: sim.OpChat, false: sim.OpMessages}[c.name == "chat" || c.name == "gemini"]
 			}
 			for _, stream := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s on %s stream=%t", c.name, model, stream), func(t *testing.T) {
 					t.Parallel()
+					path := strings.NewReplacer("MODEL", model, "METHOD", map[bool]string{true: "streamGenerateContent?alt=sse", false: "generateContent"}[stream]).Replace(c.path)
 					marker := fmt.Sprintf("ask-%s-%s-%t", c.name, model, stream)
-					status, body := w.post(t, c.path, c.text(model, marker, stream))
+					status, body := w.post(t, path, c.text(model, marker, stream))
 					if status != 200 || !c.ended(body, stream) {
 						t.Fatalf("text: %d %s", status, body)
 					}
@@ -37,11 +38,11 @@ func TestEveryDialectOnEveryModel(t *testing.T) {
 					if len(seen) != 1 || seen[0].Op != op {
 						t.Errorf("the model was asked as %v, want %s", seen, op)
 					}
-					status, body = w.post(t, c.path, c.tool(model, marker+` [[sim:tool=weather {"city":"Oslo"}]]`, stream))
+					status, body = w.post(t, path, c.tool(model, marker+` [[sim:tool=weather {"city":"Oslo"}]]`, stream))
 					if status != 200 || !c.ended(body, stream) || !strings.Contains(body, "weather") || !strings.Contains(body, `city`) || !strings.Contains(body, c.calls) {
 						t.Errorf("tool call: %d %s", status, body)
 					}
-					status, body = w.post(t, c.path, c.result(model, marker+` [[sim:tool=weather {"city":"Oslo"}]]`, stream))
+					status, body = w.post(t, path, c.result(model, marker+` [[sim:tool=weather {"city":"Oslo"}]]`, stream))
 					if status != 200 || !c.ended(body, stream) || !strings.Contains(c.said(body, stream), "rainy") {
 						t.Errorf("after the result: %d %q in %s", status, c.said(body, stream), body)
 					}
@@ -128,7 +129,18 @@ func dialectClients() []dialectClient {
 		}
 	}
 	messagesTools := `,"tools":[{"name":"weather","description":"Weather of a city","input_schema":` + schema + `}]`
+	gemini := func(rest string) func(string, string, bool) string {
+		return func(_, say string, _ bool) string {
+			return fmt.Sprintf(`{"systemInstruction":{"parts":[{"text":"Be brief."}]},"contents":[{"role":"user","parts":[{"text":%q}]}%s}`, say, rest)
+		}
+	}
+	geminiTools := `,"tools":[{"functionDeclarations":[{"name":"weather","description":"Weather of a city","parametersJsonSchema":` + schema + `}]}]`
 	return []dialectClient{
+		{
+			name: "gemini", path: "/v1beta/models/MODEL:METHOD", calls: `"functionCall"`, terminal: `"finishReason":"STOP"`, delta: `"text":"`,
+			text: gemini(`]`), tool: gemini(`]` + geminiTools),
+			result: gemini(`,{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}}}]},{"role":"user","parts":[{"functionResponse":{"name":"weather","response":{"output":"rainy"}}}]}]` + geminiTools),
+		},
 		{
 			name: "chat", path: "/v1/chat/completions", calls: `"tool_calls"`, terminal: "data: [DONE]", delta: `"content":"`,
 			text: chat(`]`), tool: chat(`]` + chatTools),
@@ -144,5 +156,27 @@ func dialectClients() []dialectClient {
 			text: messages(`]`), tool: messages(`]` + messagesTools),
 			result: messages(`,{"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Oslo"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":"rainy"}]}]` + messagesTools),
 		},
+	}
+}
+
+func TestTokensAreCountedForEveryModel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, nil, "alice")
+	for name, tc := range map[string]struct{ path, body, has string }{
+		"native":              {"/v1/messages/count_tokens", `{"model":"claude-haiku-4.5","messages":[{"role":"user","content":"hello there"}]}`, `"input_tokens":`},
+		"a model without it":  {"/v1/messages/count_tokens", `{"model":"gpt-4o","messages":[{"role":"user","content":"hello there"}]}`, `"input_tokens":`},
+		"Gemini":              {"/v1beta/models/gpt-4o:countTokens", `{"contents":[{"parts":[{"text":"hello there"}]}]}`, `"totalTokens":`},
+		"Gemini, unknown one": {"/v1beta/models/none:countTokens", `{"contents":[{"parts":[{"text":"x"}]}]}`, `"NOT_FOUND"`},
+	} {
+		status, body := w.post(t, tc.path, tc.body)
+		if !strings.Contains(body, tc.has) || strings.Contains(body, ":0}") || (status != 200) != strings.Contains(name, "unknown") {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	w.sim.Update(func(s *sim.Scenario) {
+		s.Faults = []sim.Fault{{On: sim.OpCountTokens, Status: 429, Body: "rate limit exceeded\n", Times: -1}}
+	})
+	if status, body := w.post(t, "/v1/messages/count_tokens", `{"model":"claude-haiku-4.5","messages":[{"role":"user","content":"hello there"}]}`); status != 200 {
+		t.Errorf("under a rate limit: %d %s, want an estimate", status, body)
 	}
 }

@@ -34,6 +34,9 @@ const (
 	EndpointCountTokens Endpoint = "messages/count_tokens"
 	EndpointEmbeddings  Endpoint = "embeddings"
 	EndpointModels      Endpoint = "models"
+	// Gemini clients only: no upstream serves these.
+	EndpointGenerate      Endpoint = "generateContent"
+	EndpointGenerateCount Endpoint = "countTokens"
 )
 
 // Peek is what routing needs to know of a request body.

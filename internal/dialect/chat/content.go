@@ -49,9 +49,12 @@ func (w *contentWriter) part(p *llm.Part) {
 			w.e.lose("compaction")
 			return
 		}
-		w.text("<summary>\n" + p.Text + "\n</summary>")
+		w.text(summaryText(p.Text))
 	}
 }
+
+// summaryText words what stands for earlier turns.
+func summaryText(s string) string { return "<summary>\n" + s + "\n</summary>" }
 
 // begin opens the message.
 func (w *contentWriter) begin() {

@@ -176,6 +176,8 @@ func (d *requestDecoder) block(path func() string, typ string, in part) (llm.Par
 	case "redacted_thinking":
 		opaque := clientOpaque(llm.OpaqueRedacted, textOf(rawjson.Get(in.raw, "data")))
 		return llm.Part{Kind: llm.PartThinking, Redacted: true, Opaque: opaque}, nil
+	case "tool_reference":
+		return llm.Part{Text: "[Loaded tool: " + textOf(rawjson.Get(in.raw, "tool_name")) + "]"}, nil
 	case "image":
 		return llm.Part{Kind: llm.PartImage, Media: source(in)}, nil
 	case "document":

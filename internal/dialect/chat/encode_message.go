@@ -148,6 +148,7 @@ type assistantMessage struct {
 	text, refusal string
 	thought       string // of opaque, or all of it
 	opaque        string
+	summary       string // of what was said before
 }
 
 // add takes a turn and returns how many calls it has.
@@ -167,6 +168,11 @@ func (a *assistantMessage) add(e *requestEncoder, t *llm.Turn) (calls int) {
 		case llm.PartThinking:
 			a.think(e, p)
 		case llm.PartResult: // of a hosted tool
+		case llm.PartCompaction:
+			if p.Text == "" {
+				e.lose("compaction")
+			}
+			a.summary = joined(a.summary, p.Text)
 		default:
 			e.loseMedia(p)
 		}
@@ -203,6 +209,11 @@ func joined(a, b string) string {
 func (e *requestEncoder) assistant(a *assistantMessage, calls int, last bool) {
 	paired := e.calls[e.next : e.next+calls]
 	e.next += calls
+	if a.summary != "" {
+		w := contentWriter{e: e, message: true}
+		w.text(summaryText(a.summary))
+		w.end()
+	}
 	if a.opaque == "" && !e.t.PlainThinking {
 		if a.thought != "" {
 			e.lose("thinking")

@@ -74,7 +74,9 @@ func TestAnswerFaults(t *testing.T) {
 			callOf(`{"index":0,"function":{"arguments":"{}"}}`) + end,
 			func(a *llm.Answer) bool { return len(a.Parts) == 3 && a.Parts[0].Call.Arguments == "{}" }},
 		{"stream of reasoning_content only is dropped", chunkOf(`"reasoning_content":"hm"`) + end,
-			func(a *llm.Answer) bool { return len(a.Parts) == 1 && a.Parts[0].Kind == llm.PartThinking && a.Parts[0].Text == "hm" }},
+			func(a *llm.Answer) bool {
+				return len(a.Parts) == 1 && a.Parts[0].Kind == llm.PartThinking && a.Parts[0].Text == "hm"
+			}},
 		{"reasoning in two words is doubled", chunkOf(`"reasoning":"hm","reasoning_content":"hm"`) + end,
 			func(a *llm.Answer) bool { return a.Parts[0].Text == "hm" }},
 		{"replay state without text is dropped", chunkOf(`"content":"","reasoning_opaque":"o"`) + chunkOf(`"content":"x"`) + end,
@@ -82,7 +84,9 @@ func TestAnswerFaults(t *testing.T) {
 		{"spurious empty text block before thinking", chunkOf(`"role":"assistant","content":""`) + chunkOf(`"reasoning_text":"hm"`) + end,
 			func(a *llm.Answer) bool { return len(a.Parts) == 1 && a.Parts[0].Kind == llm.PartThinking }},
 		{"several replay values in one answer", chunkOf(`"reasoning_text":"a"`) + chunkOf(`"reasoning_opaque":"1"`) + chunkOf(`"reasoning_opaque":"2"`) + end,
-			func(a *llm.Answer) bool { return len(a.Parts) == 2 && a.Parts[0].Opaque.Value == "1" && a.Parts[1].Opaque.Value == "2" }},
+			func(a *llm.Answer) bool {
+				return len(a.Parts) == 2 && a.Parts[0].Opaque.Value == "1" && a.Parts[1].Opaque.Value == "2"
+			}},
 		{"cached tokens are counted twice", hello + stop + usage(`"prompt_tokens":14,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":4}`) + done,
 			func(a *llm.Answer) bool { return a.Usage.Input == 10 && a.Usage.CacheRead == 4 }},
 		{"negative input", hello + stop + usage(`"prompt_tokens":1,"completion_tokens":-5,"prompt_tokens_details":{"cached_tokens":4}`) + done,
@@ -215,38 +219,6 @@ func TestRequestFaults(t *testing.T) {
 				t.Errorf("want %s, not %s, in %s", tc.want, tc.not, got)
 			}
 		})
-	}
-}
-
-// TestForeignReplayStateIsNotSent gives a model what others made: it would refuse the whole request.
-func TestForeignReplayStateIsNotSent(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []llm.OpaqueKind{llm.OpaqueSignature, llm.OpaqueRedacted, llm.OpaqueEncrypted, llm.OpaqueCarrier} {
-		r := &llm.Request{Source: "messages", Turns: []llm.Turn{{Parts: []llm.Part{{Text: "hi"}}}, {Role: llm.RoleAssistant, Parts: []llm.Part{
-			{Kind: llm.PartThinking, Text: "thought", Opaque: llm.Opaque{Kind: kind, Value: "secret-state"}}, {Text: "so"},
-		}}}}
-		got, lost := wireOf(t, r, dialect.Target{Model: "m"})
-		if strings.Contains(got, "secret-state") || strings.Contains(got, "thought") || len(lost) != 1 || lost[0] != "thinking" {
-			t.Errorf("%s: lost %q in %s", kind, lost, got)
-		}
-	}
-}
-
-// TestReplayStateOfOthersIsNotShown writes an answer whose state was not wrapped for the client.
-func TestReplayStateOfOthersIsNotShown(t *testing.T) {
-	t.Parallel()
-	for kind, shown := range map[llm.OpaqueKind]bool{
-		llm.OpaqueSignature: false, llm.OpaqueRedacted: false, llm.OpaqueEncrypted: false, llm.OpaqueCarrier: true, llm.OpaqueChat: true,
-	} {
-		a := llm.Answer{Parts: []llm.Part{{Kind: llm.PartThinking, Opaque: llm.Opaque{Kind: kind, Value: "state"}}}, Stop: llm.StopEnd}
-		stream := encodeStream(a.Replay(nil), options())
-		whole := chat.Codec{}.EncodeAnswer(nil, &a, options())
-		if got := bytes.Contains(stream, []byte("state")); got != shown {
-			t.Errorf("%s streamed: %s", kind, stream)
-		}
-		if got := bytes.Contains(whole, []byte("state")); got != shown {
-			t.Errorf("%s whole: %s", kind, whole)
-		}
 	}
 }
 

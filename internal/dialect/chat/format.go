@@ -1,5 +1,6 @@
-// Package chat is the identity half of OpenAI Chat Completions: requests are looked into, answers are followed and
-// mended while their bytes pass.
+// Package chat is OpenAI Chat Completions. Format is its identity half: requests are looked into, answers are followed
+// and mended while their bytes pass. Codec translates both ways between the dialect and the neutral words of package llm,
+// for clients that speak it and for upstreams that do.
 package chat
 
 import (

@@ -216,6 +216,24 @@ func TestNamespacesAreFlattenedAndRestored(t *testing.T) {
 	}
 }
 
+// TestSummaryOfEarlierTurnsIsToldAsUserText follows a compaction that was opened, and one that is somebody else's.
+func TestSummaryOfEarlierTurnsIsToldAsUserText(t *testing.T) {
+	t.Parallel()
+	for _, role := range []llm.Role{llm.RoleUser, llm.RoleAssistant} {
+		r := &llm.Request{Turns: []llm.Turn{
+			{Role: role, Parts: []llm.Part{{Kind: llm.PartCompaction, Text: "we did x"}}}, {Parts: []llm.Part{{Text: "go on"}}},
+		}}
+		got, lost := wireOf(t, r, dialect.Target{})
+		if !strings.Contains(got, `{"role":"user","content":"<summary>\nwe did x\n</summary>"},{"role":"user","content":"go on"}`) || len(lost) > 0 {
+			t.Errorf("role %d: lost %q in %s", role, lost, got)
+		}
+		r.Turns[0].Parts[0] = llm.Part{Kind: llm.PartCompaction, Opaque: llm.Opaque{Kind: llm.OpaqueEncrypted, Value: "blob"}}
+		if got, lost := wireOf(t, r, dialect.Target{}); strings.Contains(got, "blob") || len(lost) != 1 {
+			t.Errorf("role %d: lost %q in %s", role, lost, got)
+		}
+	}
+}
+
 func FuzzDecodeRequest(f *testing.F) {
 	files, _ := filepath.Glob("testdata/request/*.txtar")
 	for _, name := range files {

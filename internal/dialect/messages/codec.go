@@ -23,7 +23,7 @@ var (
 // Name implements dialect.Client and dialect.Upstream.
 func (Codec) Name() dialect.Name { return dialect.Messages }
 
-// AppendCount appends the body that answers messages/count_tokens.
+// AppendCount appends the body that answers messages/count_tokens. DecodeRequest reads such requests.
 func AppendCount(dst []byte, tokens int64) []byte {
 	dst = append(dst, `{"input_tokens":`...)
 	return append(strconv.AppendInt(dst, max(0, tokens), 10), '}')

@@ -255,3 +255,14 @@ func BenchmarkValidDelta(b *testing.B) {
 		}
 	}
 }
+
+func TestAppendTextUnescapesInPlace(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`"plain"`: "plain", `""`: "", `"a\n\"b\\"`: "a\n\"b\\", `"\u00e9\ud83d\ude00x"`: "é😀x", `"\ud800x"`: "\uFFFDx", `5`: "", `"`: "", ``: "", `"a\"`: `a\`,
+	} {
+		if got := string(rawjson.AppendText([]byte("^"), []byte(in))); got != "^"+want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
+	}
+}

@@ -162,21 +162,15 @@ func (d *requestDecoder) message(in *inputItem) error {
 	return nil
 }
 
-// agentMessage takes what another agent said. Models that do not know the kind read it as a user's text.
+// agentMessage takes what another agent said. Models that do not know the kind read it as a user's text; what is
+// encrypted stays as it is.
 func (d *requestDecoder) agentMessage(in *inputItem) error {
 	parts, err := d.parts(in, ".content", in.content)
-	if err != nil {
-		return err
-	}
 	text := ""
 	for _, p := range parts {
-		if p.Kind != llm.PartText {
-			d.items.user(llm.Part{Kind: llm.PartOpaque, Raw: in.raw})
-			return nil
-		}
 		text += p.Text
 	}
-	if in.encrypted != nil || text == "" {
+	if err != nil || in.encrypted != nil || text == "" {
 		d.items.user(llm.Part{Kind: llm.PartOpaque, Raw: in.raw})
 		return nil
 	}

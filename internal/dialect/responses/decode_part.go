@@ -79,7 +79,7 @@ func (d *requestDecoder) part(path func() string, raw []byte) (p llm.Part, ok bo
 	case "input_audio":
 		return p, false, dialect.InvalidRequest(path(), "audio is not supported")
 	default:
-		return llm.Part{Kind: llm.PartOpaque, Raw: raw}, true, nil
+		return p, false, dialect.InvalidRequest(path()+".type", "%q is not supported", typ)
 	}
 }
 

@@ -33,6 +33,9 @@ func (d *requestDecoder) tools(path string, raw []byte, win bool) error {
 	seen := make(map[[2]string]bool, len(d.r.Tools))
 	d.r.Tools = slices.DeleteFunc(d.r.Tools, func(t llm.Tool) bool {
 		key := [2]string{t.Namespace, t.Name}
+		if t.Kind == llm.ToolHosted {
+			return false // its name is its type, which says nothing about what it does
+		}
 		if seen[key] {
 			return true
 		}

@@ -84,7 +84,7 @@ func BenchmarkTranslatedDelta(b *testing.B) {
 
 // BenchmarkCheck is what looking at the same request once costs: the measure for BenchmarkRequest on a busy machine.
 func BenchmarkCheck(b *testing.B) {
-	body := codexBody(64)
+	body := codexBody(54)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		if !rawjson.Valid(body) {

@@ -34,7 +34,8 @@ func (e *requestEncoder) chooseTools() {
 		}
 		e.tools = append(e.tools, t)
 	}
-	e.names = dialect.NewToolNames(e.tools, maxName, e.wrapped)
+	named := slices.DeleteFunc(slices.Clone(e.tools), func(t llm.Tool) bool { return t.Kind == llm.ToolHosted })
+	e.names = dialect.NewToolNames(named, maxName, e.wrapped)
 }
 
 // hostedType returns what Responses calls a hosted tool of another dialect.
@@ -78,7 +79,10 @@ func (e *requestEncoder) inNamespace(name string) bool {
 // checkChoice refuses a choice of what cannot be had.
 func (e *requestEncoder) checkChoice() error {
 	c := &e.r.Choice
-	if c.Mode == llm.ChoiceOne && len(c.Names) > 0 && slices.Contains(e.hosted, c.Names[0]) {
+	sent := func(name string) bool {
+		return slices.ContainsFunc(e.tools, func(t llm.Tool) bool { return t.Name == name })
+	}
+	if c.Mode == llm.ChoiceOne && len(c.Names) > 0 && slices.Contains(e.hosted, c.Names[0]) && !sent(c.Names[0]) {
 		return dialect.InvalidRequest("tool_choice", "the tool %q cannot be had from this model", c.Names[0])
 	}
 	must := c.Mode == llm.ChoiceRequired || c.Mode == llm.ChoiceOne || c.Mode == llm.ChoiceSubset && c.Must

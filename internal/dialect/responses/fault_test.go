@@ -187,6 +187,7 @@ func TestCallThatWasCutOffIsNotCompleted(t *testing.T) {
 	}{
 		{"half a call", `{"a":`, llm.ToolFunction, nil, []string{"incomplete"}},
 		{"whole call", `{"a":1}`, llm.ToolFunction, nil, []string{"completed"}},
+		{"half a call before more", `{"a":`, llm.ToolFunction, []llm.Event{{Kind: llm.EventBlock, Block: 1, Part: &llm.Part{}}, {Kind: llm.EventText, Block: 1, Delta: []byte("x")}}, []string{"incomplete", "incomplete"}},
 		{"free text", `*** Begin`, llm.ToolCustom, nil, []string{"incomplete"}},
 		{"free text before more", `*** Begin`, llm.ToolCustom, []llm.Event{{Kind: llm.EventBlock, Block: 1, Part: &llm.Part{}}, {Kind: llm.EventText, Block: 1, Delta: []byte("x")}}, []string{"completed", "incomplete"}},
 	} {

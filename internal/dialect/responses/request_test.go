@@ -141,6 +141,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 		{`{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_text"}]}]}`, "input[0].content[1].text", ""},
 		{`{"model":"m","input":[{"role":"user","content":[{"text":"a"}]}]}`, "input[0].content[0].type", ""},
 		{`{"model":"m","input":[{"role":"user","content":[{"type":"input_audio"}]}]}`, "input[0].content[0]", ""},
+		{`{"model":"m","input":[{"role":"user","content":[{"type":"hologram"}]}]}`, "input[0].content[0].type", ""},
 		{`{"model":"m","input":[{"role":"user","content":[{"type":"input_image"}]}]}`, "input[0].content[0]", ""},
 		{`{"model":"m","input":[{"type":"function_call","name":"f","arguments":"{}"}]}`, "input[0].call_id", ""},
 		{`{"model":"m","input":[{"type":"function_call","call_id":"c","arguments":"{}"}]}`, "input[0].name", ""},
@@ -179,9 +180,22 @@ func TestBadRequestsNameTheField(t *testing.T) {
 	}
 }
 
+func TestItemsOfCodexKeepTheirMeaning(t *testing.T) {
+	t.Parallel()
+	r := decodeRequest(t, `{"model":"m","input":[{"type":"agent_message","content":[{"type":"input_text","text":"hi"}]},`+
+		`{"type":"agent_message","content":[{"type":"encrypted_content","encrypted_content":"x"}]}],`+
+		`"tools":[{"type":"function","name":"f","description":"first"},{"type":"mcp","server_label":"a"},{"type":"mcp","server_label":"b"},{"type":"function","name":"f"}]}`)
+	if len(r.Tools) != 3 || r.Tools[0].Description != "first" {
+		t.Errorf("tools %+v", r.Tools)
+	}
+	if len(r.Turns) != 2 || r.Turns[0].Parts[0].Text != "<agent-message>\nhi\n</agent-message>" || r.Turns[1].Parts[0].Kind != llm.PartOpaque {
+		t.Errorf("turns %+v", r.Turns)
+	}
+}
+
 func TestGrowingHistoryKeepsItsBeginning(t *testing.T) {
 	t.Parallel()
-	r := decodeRequest(t, string(codexBody(40)))
+	r := decodeRequest(t, string(codexBody(8)))
 	all := *r
 	var before string
 	for n := range len(all.Turns) + 1 {
@@ -220,7 +234,7 @@ func codexBody(turns int) []byte {
 }
 
 func BenchmarkRequest(b *testing.B) {
-	body := codexBody(64)
+	body := codexBody(54)
 	b.ReportMetric(float64(len(body)), "body-bytes")
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {

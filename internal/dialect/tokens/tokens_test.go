@@ -9,10 +9,11 @@ import (
 	"image/jpeg"
 	"image/png"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"unicode/utf8"
 
 	"detour/internal/dialect/tokens"
 	"detour/internal/llm"
@@ -105,32 +106,40 @@ func TestChunksAddUp(t *testing.T) {
 func TestTextBeyondTheLimitIsExtrapolated(t *testing.T) {
 	t.Parallel()
 	e := tokens.New()
-	mib := strings.Repeat("hello world ", 1<<20/12)
-	one := e.Count(user(text(mib)...), "gpt") - 4
+	half := strings.Repeat("hello world ", 1<<19/12)
+	one := e.Count(user(text(half)...), "gpt") - 4
 	parts := make([]llm.Part, 12)
 	for i := range parts {
-		parts[i].Text = mib
+		parts[i].Text = half
 	}
 	if got := e.Count(user(parts...), "gpt") - 4; got < 119*one/10 || got > 121*one/10 {
 		t.Errorf("got %d for twelve times %d", got, one)
 	}
 }
 
-func TestHostileTextTakesNoLongTime(t *testing.T) {
+// White space takes the square of its length, so no chunk may have much of it, and no text may be lost between chunks.
+func TestChunksAreBounded(t *testing.T) {
 	t.Parallel()
-	e := tokens.New()
+	blanks := regexp.MustCompile(`[\s\x{3000}]{65}`)
 	for name, s := range map[string]string{
-		"one letter": "a", "capitals": "A", "blanks": " ", "line breaks": "\n ", "punctuation": "/", "accents": "\u0301", "not UTF-8": "\xe6", "chinese": "日",
-		"blanks before letters": "    x",
+		"one letter": "a", "blanks": " ", "line breaks": "\n ", "blanks before letters": strings.Repeat(" ", 70) + "x", "words": "word and word\n",
+		"not UTF-8": "\xe6", "chinese": "日", "wide blanks": "\u3000", "text before blanks": strings.Repeat("x", 5000) + strings.Repeat(" ", 100),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			start := time.Now()
-			if n := e.Count(user(text(strings.Repeat(s, 256<<10/len(s)))...), "gpt"); n < 5 {
-				t.Errorf("got %d", n)
+			whole := strings.Repeat(s, 64<<10/len(s))
+			for rest := whole; rest != ""; {
+				n := tokens.Chunk(rest)
+				if n <= 0 || n > 8<<10+utf8.UTFMax || blanks.MatchString(rest[:n]) {
+					t.Fatalf("chunk of %d bytes: %.200q", n, rest[:max(n, 0)])
+				}
+				if utf8.ValidString(whole) && !utf8.ValidString(rest[:n]) {
+					t.Fatalf("chunk ends inside a character: %q", rest[max(0, n-8):n])
+				}
+				rest = rest[n:]
 			}
-			if d := time.Since(start); d > 20*time.Second {
-				t.Errorf("took %v", d)
+			if n := tokens.New().Count(user(text(whole)...), "gpt"); n < 5 {
+				t.Errorf("got %d", n)
 			}
 		})
 	}
