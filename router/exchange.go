@@ -342,6 +342,9 @@ func (x *exchange) fail(f dialect.Failure) {
 // failNoAccount says that nobody could be asked, and when to come back.
 func (x *exchange) failNoAccount(err error) {
 	f := dialect.Failure{Status: http.StatusServiceUnavailable, Code: "no_account", Message: "detour: " + err.Error()}
+	if p := x.wish.Provider; p != "" && !x.table.models.get(x.req.Context()).hasProvider(p) {
+		f.Message = fmt.Sprintf("detour: there is no account of the provider %s, which this request is for.", p)
+	}
 	if e, ok := errors.AsType[*NoAccountError](err); ok && !e.Until.IsZero() {
 		switch e.Kind {
 		case providers.KindRateLimit:
@@ -379,8 +382,12 @@ func (x *exchange) failUpstream(e *providers.Error) {
 		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
 		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())
 	}
-	if f.Status < 400 {
+	switch {
+	case f.Status < 400:
 		f.Status = http.StatusBadGateway
+	case f.Status == http.StatusUnauthorized, f.Status == http.StatusMisdirectedRequest: // whatever it was about, it was not the client's
+		f.Status, f.Type, f.Code = http.StatusServiceUnavailable, "", "account_"+e.Kind.String()
+		f.Message = "detour: the upstream refuses the account: " + cmp.Or(e.Hint, f.Message, e.Error())
 	}
 	f.Message = cmp.Or(f.Message, e.Error())
 	if e.RetryAfter > 0 {
@@ -414,6 +421,9 @@ func (x *exchange) done() {
 	x.rec.Total = x.table.Now().Sub(x.rec.Start)
 	if x.rec.Status == 0 && x.rec.Error == providers.KindCanceled.String() {
 		x.rec.Status = 499 // the client left; nothing was sent
+	}
+	if x.req.ProtoMajor == 1 && x.rec.Error == "" && x.rec.Status >= 200 {
+		_ = http.NewResponseController(x.w).Flush() // the client need not wait for the log
 	}
 	record.Log(x.req.Context(), x.table.Logger, &x.rec)
 	if x.table.OnExchange != nil {

@@ -32,11 +32,15 @@ type resolution struct {
 
 // unknownModelError says that no account has the model.
 type unknownModelError struct {
-	name string
-	near []string
+	name  string
+	near  []string
+	exact bool // route mode exact, and no provider in front
 }
 
 func (e *unknownModelError) Error() string {
+	if e.exact {
+		return fmt.Sprintf("Route mode exact wants the model as provider/model, with a provider that has an account; `%s` is not.", clip(e.name))
+	}
 	s := fmt.Sprintf("The model `%s` does not exist or none of your accounts has access to it.", clip(e.name))
 	if len(e.near) > 0 {
 		s += " Near names: " + strings.Join(e.near, ", ") + "."
@@ -54,10 +58,10 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue) (resolution, er
 	if mode == ModeExact {
 		provider, id, found := strings.Cut(name, "/")
 		if !found || !cat.hasProvider(provider) {
-			return resolution{}, &unknownModelError{name + "` (route mode exact wants provider/model) `" + name, nil}
+			return resolution{}, &unknownModelError{name: name, exact: true}
 		}
 		if _, ok := cat.find(id); !ok && !cat.empty() {
-			return resolution{}, &unknownModelError{name, cat.near(id)}
+			return resolution{}, &unknownModelError{name: name, near: cat.near(id)}
 		}
 		return resolution{id, provider, true}, nil
 	}
@@ -80,7 +84,7 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue) (resolution, er
 			return resolution{id, provider, true}, nil
 		}
 	}
-	return resolution{}, &unknownModelError{name, cat.near(wanted)}
+	return resolution{}, &unknownModelError{name: name, near: cat.near(wanted)}
 }
 
 // configured applies the owner's own words for models: aliases, which may name one another, then the longest prefix,

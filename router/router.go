@@ -171,7 +171,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	t := r.table.Load()
 	host := hostname(req.URL.Host)
 	s := t.lookup(host)
-	op, id, ok := s.match(req.Method, req.URL.Path, alt(req.URL))
+	op, id, ok := s.match(asGet(req.Method), req.URL.Path, alt(req.URL))
 
 	x := &exchange{table: t, w: w, req: req, op: op}
 	x.rec = record.Exchange{
@@ -190,6 +190,8 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.fail(dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()})
 	case host != "" && (!ok || mode == ModePassthrough):
 		x.passthrough(ok)
+	case !ok && isUpgrade(req.Header) && s.speaksOverHTTP(req.URL.Path):
+		x.noUpgrade()
 	case !ok:
 		x.notFound(s)
 	case op.endpoint == dialect.EndpointModels:
@@ -220,6 +222,14 @@ func (t *table) mode(req *http.Request, host string, s *surface) (Mode, error) {
 		return m, nil
 	}
 	return t.ProxyMode, nil
+}
+
+// asGet lets HEAD ask for what GET would get; net/http leaves the body out.
+func asGet(method string) string {
+	if method == http.MethodHead {
+		return http.MethodGet
+	}
+	return method
 }
 
 // alt is Gemini's choice of framing, "" for most requests.
@@ -261,7 +271,7 @@ func (x *exchange) listModels(id string) {
 	if id != "" {
 		e, ok := cat.find(id)
 		if !ok {
-			x.fail((&unknownModelError{id, cat.near(id)}).failure())
+			x.fail((&unknownModelError{name: id, near: cat.near(id)}).failure())
 			return
 		}
 		body = e.render()

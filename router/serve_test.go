@@ -433,3 +433,30 @@ func TestAHostThatAnswersBeforeItReadEverything(t *testing.T) {
 		}
 	})
 }
+
+func TestProbesAndUpgradesOnTheAPIDoor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, nil)
+	if resp := w.do(w.door, "HEAD", "/v1/models", ""); resp.StatusCode != 200 {
+		t.Errorf("HEAD /v1/models: %d", resp.StatusCode)
+	}
+	if resp := w.do(w.door, "GET", "/v1/responses", "", "Connection", "Upgrade", "Upgrade", "websocket"); resp.StatusCode != http.StatusUpgradeRequired {
+		t.Errorf("upgrade: %d, want 426", resp.StatusCode)
+	}
+}
+
+func TestOurTroubleIsNeverTheClients401(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 421} {
+		for _, kind := range []string{"application/json", "text/html"} {
+			w := newWorld(t, false, func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", kind)
+				rw.WriteHeader(status)
+				fmt.Fprint(rw, "<html><title>Sign in</title></html>")
+			})
+			if resp := w.post("/v1/chat/completions", hello); resp.StatusCode != 503 {
+				t.Errorf("%d %s became %d, want 503", status, kind, resp.StatusCode)
+			}
+		}
+	}
+}
