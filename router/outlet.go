@@ -31,6 +31,8 @@ type outlet struct {
 func newOutlet(x *exchange, resp *http.Response, ping func([]byte) []byte) *outlet {
 	o := &outlet{x: x, resp: resp, ping: ping, flush: http.NewResponseController(x.w)}
 	if ping != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		o.timer = time.AfterFunc(pingInterval, o.beat) // stopped by close; beat checks closed under mu
 	}
 	return o

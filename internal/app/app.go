@@ -319,7 +319,6 @@ func (a *App) Start(ctx context.Context) {
 	if err := a.announce(); err != nil {
 		a.opts.Logger.Warn("other commands will not find this detour by themselves", "err", err)
 	}
-	a.cleanups.add("announcement", func(context.Context) error { return a.retract() })
 }
 
 // background runs f on a goroutine that the cleanup stops through f's context, and joins.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,21 +26,40 @@ type Running struct {
 
 func runningPath(p config.Paths) string { return filepath.Join(p.State, "running.json") }
 
+// lockPath is the file whose lock a running detour holds. A process id alone could be another program's by now, and
+// whoever believes in it would hand that program the proxy's password.
+func lockPath(p config.Paths) string { return filepath.Join(p.State, "running.lock") }
+
 // FindRunning returns what the detour that runs now has written, if one runs.
 func FindRunning(p config.Paths) (Running, bool) {
-	data, _, err := privfile.Read(runningPath(p))
-	if err != nil {
+	if !held(lockPath(p)) {
 		return Running{}, false
 	}
+	data, _, err := privfile.Read(runningPath(p))
 	var r Running
-	if json.Unmarshal(data, &r) != nil || r.PID <= 0 || !alive(r.PID) {
+	if err != nil || json.Unmarshal(data, &r) != nil {
 		return Running{}, false
 	}
 	return r, true
 }
 
-// announce writes where the doors are. With two detours of one installation the later one is found.
+// announce writes where the doors are, for as long as a is not stopped. With two detours of one installation the
+// earlier one is found.
 func (a *App) announce() error {
+	if err := os.MkdirAll(a.opts.Paths.State, 0o700); err != nil {
+		return fmt.Errorf("say where the doors are: %w", err)
+	}
+	release, ok := hold(lockPath(a.opts.Paths))
+	if !ok {
+		return errors.New("say where the doors are: another detour of this installation is running")
+	}
+	a.cleanups.add("announcement", func(context.Context) error {
+		defer release()
+		if err := os.Remove(runningPath(a.opts.Paths)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 	me := Running{PID: os.Getpid(), API: a.APIAddr(), Proxy: a.ProxyAddr()}
 	if a.proxy != nil {
 		me.ProxyAuth, me.ProxyTLS = a.proxyAuth(), a.opts.Config.ProxyMode.TLSCert != ""
@@ -51,17 +71,6 @@ func (a *App) announce() error {
 	path := runningPath(a.opts.Paths)
 	if err := privfile.Write(path, data); err != nil {
 		return fmt.Errorf("say where the doors are: %w", err)
-	}
-	return nil
-}
-
-// retract removes what announce wrote, unless another detour has written since.
-func (a *App) retract() error {
-	if r, ok := FindRunning(a.opts.Paths); !ok || r.PID != os.Getpid() {
-		return nil
-	}
-	if err := os.Remove(runningPath(a.opts.Paths)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
 	}
 	return nil
 }
