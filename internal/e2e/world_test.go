@@ -112,7 +112,11 @@ func newWorld(t *testing.T, scenario *sim.Scenario, config string, accounts ...s
 	}
 	var toml strings.Builder
 	fmt.Fprintf(&toml, "[server]\nshutdown_grace = \"3s\"\n[log]\nlevel = \"debug\"\n[proxy_mode.hosts]\n")
-	for _, h := range []string{"api.openai.com", "api.anthropic.com", "api.githubcopilot.com", site} {
+	// The second line is what agents call beside their model: nothing may leave this machine.
+	for _, h := range []string{
+		"api.openai.com", "api.anthropic.com", "api.githubcopilot.com", site,
+		"chatgpt.com", "ab.chatgpt.com", "github.com", "api.github.com", "raw.githubusercontent.com", "statsig.anthropic.com", "mcp-proxy.anthropic.com", "downloads.claude.ai", "storage.googleapis.com",
+	} {
 		fmt.Fprintf(&toml, "%q = %q\n%q = %q\n", h+":443", s.OriginAddr(), h+":80", s.PlainAddr())
 	}
 	toml.WriteString(config)
