@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -107,6 +108,27 @@ func (u *Upstream) Reopen(o Options) error {
 	return nil
 }
 
+// inClear names upstream addresses that credentials would go to without encryption.
+func inClear(o Options, accounts []config.Account) []string {
+	var notes []string
+	note := func(what, address string) {
+		u, err := url.Parse(address)
+		if err == nil && u.Scheme == "http" && !config.IsLoopback(u.Hostname()) {
+			notes = append(notes, fmt.Sprintf("%s is %s: credentials go there unencrypted", what, u.Redacted()))
+		}
+	}
+	for _, name := range []string{"DETOUR_GITHUB_URL", "DETOUR_GITHUB_API_URL", "DETOUR_COPILOT_API_URL"} {
+		note(name, o.Env(name))
+	}
+	for _, a := range accounts {
+		note("base_url of account "+a.ID, a.BaseURL)
+		for _, key := range []string{"github_url", "github_api_url", "copilot_api_url"} {
+			note(key+" of account "+a.ID, a.Settings[key])
+		}
+	}
+	return notes
+}
+
 func (u *Upstream) open(o Options, saved []config.Account, before []*providers.Account) error {
 	list := slices.Concat(o.Config.Accounts, saved)
 	if env, ok := u.fromEnvironment(o.Env); ok {
@@ -117,6 +139,7 @@ func (u *Upstream) open(o Options, saved []config.Account, before []*providers.A
 		}
 		list = slices.Insert(list, 0, env)
 	}
+	u.Notes = append(u.Notes, inClear(o, list)...)
 	seen, wrong := map[string]string{}, mistakes{paths: o.Paths}
 	for _, a := range list {
 		if other, dup := seen[a.ID]; dup {
