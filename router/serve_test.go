@@ -363,7 +363,7 @@ func TestAStalledUpstreamIsCutAndReported(t *testing.T) {
 		stream(rw, chunk("first"))
 		<-r.Context().Done()
 	}, func(c *router.Config, _ *fake) {
-		c.Upstream = &providers.Watchdog{Base: c.Upstream, Stall: 50 * time.Millisecond}
+		c.Upstream = &providers.Watchdog{Base: c.Upstream, Stall: time.Second}
 	})
 	got := text(t, w.post("/v1/chat/completions", helloStream))
 	if !strings.Contains(got, "first") || !strings.Contains(got, `"error"`) {

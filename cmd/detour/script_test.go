@@ -64,12 +64,9 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			home := e.WorkDir + "/home"
-			for _, v := range []string{
-				"HOME=" + home, "USERPROFILE=" + home, "DETOUR_HOME=" + home + "/detour", "MARKER=" + sim.Marker, "TERM=dumb",
-				"COPILOT_GITHUB_TOKEN=", "GH_TOKEN=", "GITHUB_TOKEN=", "EDITOR=", "VISUAL=",
-			} {
-				e.Vars = append(e.Vars, v)
-			}
+			e.Vars = append(e.Vars,
+				"HOME="+home, "USERPROFILE="+home, "DETOUR_HOME="+home+"/detour", "MARKER="+sim.Marker, "TERM=dumb",
+				"COPILOT_GITHUB_TOKEN=", "GH_TOKEN=", "GITHUB_TOKEN=", "EDITOR=", "VISUAL=")
 			e.Values[benchKey{}] = &bench{jobs: map[string]*job{}}
 			return os.Mkdir(home, 0o700)
 		},

@@ -48,11 +48,11 @@ func (Codec) DecodeRequest(body []byte) (*llm.Request, error) {
 type requestDecoder struct {
 	r *llm.Request
 
-	messages, system                 []byte // raw
-	declared, functions              []byte // raw tools, and their older form
-	choice, functionCall             []byte
-	maxCompletion, maxTokens, budget int
-	buf                              []byte // for unescaping
+	messages, system         []byte // raw
+	declared, functions      []byte // raw tools, and their older form
+	choice, functionCall     []byte
+	maxCompletion, maxTokens int
+	buf                      []byte // for unescaping
 
 	// kinds and open follow the calls of the history, for the results that come later.
 	kinds  map[string]llm.ToolKind // by id, of calls that are not functions

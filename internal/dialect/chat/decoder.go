@@ -32,7 +32,7 @@ type decoder struct {
 
 	blocks                  int // how many began
 	text, refusal, thinking int // the open block of each kind, or none
-	thought, refused        bool
+	refused                 bool
 	textChoice              int64 // the choice that text is taken from
 	calls                   choice
 	states                  []callState // of calls.calls

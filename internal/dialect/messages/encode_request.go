@@ -62,8 +62,6 @@ type requestEncoder struct {
 	choice   string // JSON, or ""
 	forced   bool   // a tool has to be called
 	pairs    pairing
-	reminder []string // mid-conversation instructions that wait for their place
-	merging  bool     // the last message may take more blocks
 
 	thinking  string // JSON, or ""
 	effort    llm.Effort
