@@ -53,8 +53,12 @@ func (p *Provider) Check(resp *http.Response) error {
 		}
 	}
 	e := failed(resp, body, token)
-	v := verdict(e.Failure, isPage(resp.Header, body), body)
+	page := isPage(resp.Header, body)
+	v := verdict(e.Failure, page, body)
 	e.Kind, e.PerModel, e.Hint = v.kind, v.perModel, v.hint
+	if page && e.Kind == providers.KindPolicy {
+		e.RetryAfter = pageRest
+	}
 	switch e.Kind {
 	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded, providers.KindServer:
 		e.RetryAfter = retryAfter(resp.Header, p.now())
@@ -64,6 +68,10 @@ func (p *Provider) Check(resp *http.Response) error {
 	}
 	return e
 }
+
+// pageRest is how long an account rests that met a web page in place of an answer: some edge may have made it, and it
+// says little about the account.
+const pageRest = time.Minute
 
 // bearer is the credential that r carried.
 func bearer(r *http.Request) secret.String {
