@@ -61,11 +61,13 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 			account, err = x.table.pool.Pick(x.wish)
 		}
 		if account == nil {
-			if last == nil {
+			switch {
+			case last == nil && rounds.outlast(ctx, err, x.table.Now()):
+				continue
+			case last == nil:
 				x.failNoAccount(err)
 				return
-			}
-			if x.answered || !rounds.again(ctx, last) {
+			case x.answered || !rounds.again(ctx, last):
 				x.failUpstream(last)
 				return
 			}
@@ -83,11 +85,16 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 			}
 			return // the answer says itself that it was cut
 		}
-		if !x.elsewhere(last) {
+		x.wish.Waited = account.ID()
+		switch {
+		case x.elsewhere(last):
+			x.wish.Tried = append(x.wish.Tried, account.ID())
+		case last.Kind == providers.KindRateLimit && !x.answered && rounds.again(ctx, last):
+			x.wish.Owner = account.ID() // going on elsewhere would be failing over
+		default:
 			x.failUpstream(last)
 			return
 		}
-		x.wish.Tried = append(x.wish.Tried, account.ID())
 	}
 }
 
@@ -117,15 +124,32 @@ type rounds struct {
 }
 
 // again decides whether, with every account tried, a failure that passes is worth another round, and sleeps before
-// it. Failures that only a person can mend are not.
+// it. Failures that only a person can mend are not. A rate limit is waited out for as long as the time for it lasts.
 func (r *rounds) again(ctx context.Context, e *providers.Error) bool {
+	most := r.Connection
 	switch e.Kind {
 	case providers.KindNetwork, providers.KindServer, providers.KindIncomplete, providers.KindOverloaded:
+	case providers.KindRateLimit:
+		most = maxRounds
 	default:
 		return false
 	}
 	wait := cmp.Or(e.RetryAfter, time.Duration(float64(r.InitialBackoff)*math.Pow(r.Multiplier, float64(r.done))))
-	if r.done >= r.Connection || wait > r.MaxSingleWait || r.slept+wait > r.MaxWait {
+	return r.done < most && r.sleep(ctx, wait)
+}
+
+// maxRounds bounds the retries of a rate limit whose upstream asks to come back at once.
+const maxRounds = 10
+
+// outlast sleeps until an account is back from a rate limit, if that is soon enough.
+func (r *rounds) outlast(ctx context.Context, err error, now time.Time) bool {
+	e, ok := errors.AsType[*NoAccountError](err)
+	return ok && e.Kind == providers.KindRateLimit && r.done < maxRounds && r.sleep(ctx, max(e.Until.Sub(now), time.Millisecond))
+}
+
+// sleep waits if the bounds allow it. It returns false when they do not, or when ctx ended.
+func (r *rounds) sleep(ctx context.Context, wait time.Duration) bool {
+	if wait > r.MaxSingleWait || r.slept+wait > r.MaxWait {
 		return false
 	}
 	r.done++
@@ -290,7 +314,7 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	x.call.Model = providers.Model{ID: res.name}
 	if e, ok := cat.find(res.name); ok {
 		x.call.Model = e.model
-		x.wish.Provider, x.wish.Accounts = e.provider, e.accounts
+		x.wish.Provider, x.wish.Accounts, x.wish.Premium = e.provider, e.accounts, e.model.Multiplier > 0
 		if len(e.accounts) == 0 {
 			return &dialect.Failure{Status: http.StatusBadRequest, Code: "model_not_supported", Param: "model",
 				Message: fmt.Sprintf("The model `%s` is listed, but switched off by the plan or policy of every account that lists it.", res.name)}

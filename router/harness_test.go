@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"detour/internal/dialect"
 	"detour/internal/record"
@@ -79,6 +80,9 @@ func (*fake) Check(resp *http.Response) error {
 		e.Kind = providers.KindQuota
 	case resp.StatusCode == 429:
 		e.Kind, e.RetryAfter = providers.KindRateLimit, 7e9
+		if v := resp.Header.Get("X-Wait"); v != "" {
+			e.RetryAfter, _ = time.ParseDuration(v)
+		}
 	case resp.StatusCode >= 500:
 		e.Kind = providers.KindServer
 	default:

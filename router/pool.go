@@ -23,8 +23,17 @@ type PoolConfig struct {
 	FailoverOnLimit bool
 }
 
-// maxAffinities bounds the memory of conversations; the one that was quiet longest is forgotten first.
-const maxAffinities = 10_000
+const (
+	// maxAffinities bounds the memory of conversations; the one that was quiet longest is forgotten first.
+	maxAffinities = 10_000
+	// breakAfter failures in a row that are the upstream's, an account is left alone for breakFor; then one exchange
+	// tries whether it is well again.
+	breakAfter = 5
+	breakFor   = 30 * time.Second
+	// longReset is how far away a reset may be without being checked once: an upstream that names a time next month
+	// is often wrong, and a person may have bought more meanwhile.
+	longReset = 10 * time.Minute
+)
 
 // Pool chooses accounts and remembers how they fared. It is safe for concurrent use.
 type Pool struct {
@@ -39,10 +48,14 @@ type Pool struct {
 
 type member struct {
 	account *providers.Account
-	served  int64 // successful exchanges
-	active  int   // exchanges under way
+	served  int64     // successful exchanges
+	active  int       // exchanges under way
+	used    time.Time // when an exchange ended last
 	state   state
+	premium state            // premium requests are spent; models that cost none still work
 	models  map[string]state // states that concern one model only
+	broken  int              // failures of the upstream's in a row
+	trial   uint64           // conversation whose exchange tries whether the account is well again; 0 for none
 }
 
 type binding struct {
@@ -55,10 +68,17 @@ type state struct {
 	kind  providers.Kind
 	why   string
 	until time.Time
+	// check is when one exchange may test a reset that is far away; the zero time when nothing is left to test.
+	check time.Time
+	// open says that the circuit is broken: nobody is sent there before until, and then one exchange at first.
+	open bool
 }
 
 // soft states make an account the last choice instead of none: the next try may well succeed.
 func (s state) soft() bool {
+	if s.open {
+		return false
+	}
 	switch s.kind {
 	case providers.KindNetwork, providers.KindServer, providers.KindStalled, providers.KindIncomplete, providers.KindOverloaded, providers.KindUnknown:
 		return true
@@ -92,7 +112,8 @@ func (p *Pool) inherit(old *Pool) {
 		if i < 0 {
 			continue
 		}
-		m.served, m.state, m.models = old.members[i].served, old.members[i].state, maps.Clone(old.members[i].models)
+		o := old.members[i]
+		m.served, m.used, m.state, m.premium, m.models, m.broken = o.served, o.used, o.state, o.premium, maps.Clone(o.models), o.broken
 	}
 	for k, b := range old.affinity {
 		p.affinity[k] = &binding{b.account, b.used}
@@ -108,6 +129,8 @@ type Wish struct {
 	Accounts     []string // those that list the model; nil for any
 	Tried        []string // those that failed in this exchange
 	Owner        string   // the account that alone can read what the request carries; "" for none
+	Premium      bool     // the model costs premium requests
+	Waited       string   // the account whose limit the exchange waited out; "" for none
 }
 
 // NoAccountError says why nobody can serve a request.
@@ -133,7 +156,7 @@ func (p *Pool) Pick(w Wish) (*providers.Account, error) {
 	now := p.now()
 
 	bound := cmp.Or(w.Owner, p.bound(w.Conversation, now))
-	var active, fallback, soft []*member
+	var active, fallback, soft, check []*member
 	refusal := &NoAccountError{}
 	for _, m := range p.members {
 		s, ok := p.fit(m, w, now)
@@ -142,9 +165,9 @@ func (p *Pool) Pick(w Wish) (*providers.Account, error) {
 		}
 		name := m.account.ID()
 		switch {
-		case s.kind == 0 && s.why == "":
+		case s.why == "":
 			if name == bound {
-				return p.take(m), nil
+				return p.take(m, w), nil
 			}
 			if m.account.Config().Tier == providers.Fallback {
 				fallback = append(fallback, m)
@@ -153,6 +176,8 @@ func (p *Pool) Pick(w Wish) (*providers.Account, error) {
 			}
 		case s.soft():
 			soft = append(soft, m)
+		case !s.check.IsZero() && !now.Before(s.check) && m.trial == 0 && (bound == "" || name == bound || p.cfg.FailoverOnLimit):
+			check = append(check, m)
 		default:
 			if name == bound && s.limit() && !p.cfg.FailoverOnLimit {
 				return nil, &NoAccountError{Until: s.until, Kind: s.kind, Reasons: []string{p.reason(m, s, now)}}
@@ -162,11 +187,19 @@ func (p *Pool) Pick(w Wish) (*providers.Account, error) {
 	}
 	for _, candidates := range [][]*member{active, fallback, soft} {
 		if len(candidates) > 0 {
-			return p.take(p.choose(candidates)), nil
+			return p.take(p.choose(candidates), w), nil
 		}
+	}
+	if len(check) > 0 {
+		m := check[0]
+		m.trial = w.identity()
+		return p.take(m, w), nil
 	}
 	return nil, refusal
 }
+
+// identity tells one exchange's Pick and Release from those of others well enough: 0 stands for no conversation.
+func (w Wish) identity() uint64 { return cmp.Or(w.Conversation, 1) }
 
 // fit tells whether m may serve w at all, and the state that stands in its way just now.
 func (p *Pool) fit(m *member, w Wish, now time.Time) (state, bool) {
@@ -178,12 +211,18 @@ func (p *Pool) fit(m *member, w Wish, now time.Time) (state, bool) {
 		slices.Contains(w.Tried, a.ID()):
 		return state{}, false
 	}
-	if p.resting(m.state, now) {
+	waited := func(s state) bool { return w.Waited == a.ID() && s.limit() }
+	if p.resting(m.state, now) && !waited(m.state) {
 		return m.state, true
 	}
-	m.state = state{}
+	if m.state.open && m.trial != 0 { // half open, and somebody is trying already
+		return state{kind: m.state.kind, why: m.state.why, until: now.Add(time.Second), open: true}, true
+	}
+	if w.Premium && p.resting(m.premium, now) && !waited(m.premium) {
+		return m.premium, true
+	}
 	if s, ok := m.models[w.Model]; ok {
-		if p.resting(s, now) {
+		if p.resting(s, now) && !waited(s) {
 			return s, true
 		}
 		delete(m.models, w.Model)
@@ -230,8 +269,11 @@ func (p *Pool) choose(of []*member) *member {
 	return of[0]
 }
 
-func (p *Pool) take(m *member) *providers.Account {
+func (p *Pool) take(m *member, w Wish) *providers.Account {
 	m.active++
+	if m.state.open && m.trial == 0 {
+		m.trial = w.identity()
+	}
 	return m.account
 }
 
@@ -246,9 +288,17 @@ func (p *Pool) Release(a *providers.Account, w Wish, err error) {
 	}
 	m := p.members[i]
 	m.active--
+	m.used = p.now()
+	if m.trial == w.identity() {
+		m.trial = 0
+	}
 	if err == nil {
 		m.served++
+		m.broken = 0
 		m.state = state{}
+		if w.Premium {
+			m.premium = state{}
+		}
 		delete(m.models, w.Model)
 		p.bind(w.Conversation, a.ID())
 		return
@@ -311,29 +361,59 @@ func (p *Pool) forget(now time.Time) {
 // note records a failure as a state. Failures that are nobody's, or the client's, leave none.
 func (p *Pool) note(m *member, w Wish, e *providers.Error) {
 	now := p.now()
+	s := state{kind: e.Kind, why: describe(e)}
 	rest := e.RetryAfter
 	switch e.Kind {
 	case providers.KindInvalid, providers.KindTooLong, providers.KindCanceled:
 		return
 	case providers.KindModel:
-		m.models[w.Model] = state{e.Kind, describe(e), now.Add(max(rest, 10*time.Minute))}
+		s.until = now.Add(max(rest, 10*time.Minute))
+		m.models[w.Model] = s
 		return
-	case providers.KindRateLimit:
-		s := state{e.Kind, describe(e), now.Add(cmp.Or(rest, p.cfg.Cooldown))}
-		if e.PerModel {
-			m.models[w.Model] = s
-		} else {
-			m.state = s
-		}
+	case providers.KindRateLimit, providers.KindQuota:
+		p.limit(m, w, e, s, now)
 		return
-	case providers.KindQuota:
-		rest = cmp.Or(rest, time.Hour)
 	case providers.KindLogin, providers.KindSuspended, providers.KindPolicy, providers.KindAuth:
 		rest = cmp.Or(rest, 10*time.Minute) // only its owner can help; look again now and then
+	case providers.KindNetwork, providers.KindServer, providers.KindStalled, providers.KindIncomplete:
+		if m.broken++; m.broken >= breakAfter {
+			s.open = true
+			rest = max(rest, breakFor)
+			break
+		}
+		rest = cmp.Or(rest, p.cfg.Cooldown)
 	default:
 		rest = cmp.Or(rest, p.cfg.Cooldown)
 	}
-	m.state = state{e.Kind, describe(e), now.Add(rest)}
+	s.until = now.Add(rest)
+	m.state = s
+}
+
+// limit notes a limit: of one model, of the models that cost premium requests, or of the account. A reset that is far
+// away is checked once before it is believed.
+func (p *Pool) limit(m *member, w Wish, e *providers.Error, s state, now time.Time) {
+	rest := cmp.Or(e.RetryAfter, p.cfg.Cooldown)
+	if e.Kind == providers.KindQuota {
+		rest = cmp.Or(e.RetryAfter, time.Hour)
+	}
+	s.until = now.Add(rest)
+	before := m.state
+	store := func(s state) { m.state = s }
+	switch {
+	case e.Kind == providers.KindRateLimit && e.PerModel:
+		before, store = m.models[w.Model], func(s state) { m.models[w.Model] = s }
+	case e.Kind == providers.KindQuota && w.Premium:
+		before, store = m.premium, func(s state) { m.premium = s }
+	}
+	known := before.kind == e.Kind && p.resting(before, now)
+	switch {
+	case rest <= longReset:
+	case !known:
+		s.check = now.Add(p.cfg.Cooldown)
+	case now.Before(before.check): // said by an exchange that began before; the check is still to come
+		s.check = before.check
+	}
+	store(s)
 }
 
 func describe(e *providers.Error) string {
@@ -360,8 +440,12 @@ type AccountStatus struct {
 	Why      string         `json:"why,omitempty"`
 	Until    time.Time      `json:"until,omitzero"`
 	Models   []string       `json:"resting_models,omitempty"`
-	Served   int64          `json:"served"`
-	Active   int            `json:"active"`
+	// Premium says why models that cost premium requests are not served though the account is; PremiumUntil, how long.
+	Premium      string    `json:"premium,omitempty"`
+	PremiumUntil time.Time `json:"premium_until,omitzero"`
+	LastUsed     time.Time `json:"last_used,omitzero"`
+	Served       int64     `json:"served"`
+	Active       int       `json:"active"`
 }
 
 // Status lists all accounts in configured order.
@@ -373,10 +457,13 @@ func (p *Pool) Status() []AccountStatus {
 	for _, m := range p.members {
 		s := AccountStatus{
 			ID: m.account.ID(), Provider: m.account.Provider(), Tier: cmp.Or(m.account.Config().Tier, providers.Active),
-			State: "ok", Served: m.served, Active: m.active,
+			State: "ok", Served: m.served, Active: m.active, LastUsed: m.used,
 		}
 		if p.resting(m.state, now) {
 			s.State, s.Why, s.Until = m.state.kind.String(), m.state.why, m.state.until
+		}
+		if p.resting(m.premium, now) {
+			s.Premium, s.PremiumUntil = m.premium.why, m.premium.until
 		}
 		for name, st := range m.models {
 			if p.resting(st, now) {

@@ -276,3 +276,82 @@ func BenchmarkPoolPick(b *testing.B) {
 		})
 	}
 }
+
+func TestCircuitBreaksAfterFiveFailuresAndOneExchangeTriesAgain(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	p := router.NewPool(router.PoolConfig{}, accounts("a"), c.now)
+	w := router.Wish{Conversation: 1, Model: "m"}
+	for i := range 5 {
+		if id := pick(t, p, w, failure(providers.KindServer, 0)); id != "a" {
+			t.Fatalf("failure %d went to %q", i, id)
+		}
+	}
+	_, err := p.Pick(w)
+	refused, ok := errors.AsType[*router.NoAccountError](err)
+	if !ok || refused.Kind != providers.KindServer || refused.Until.Sub(c.t) != 30*time.Second {
+		t.Fatalf("after five failures: %v", err)
+	}
+	c.add(31 * time.Second)
+	trial, err := p.Pick(w)
+	if err != nil {
+		t.Fatalf("nobody tries again: %v", err)
+	}
+	other := router.Wish{Conversation: 2, Model: "m"}
+	if _, err := p.Pick(other); err == nil {
+		t.Fatal("two exchanges try at once")
+	}
+	a := p.Status()[0]
+	if a.Active != 1 {
+		t.Fatalf("%+v", a)
+	}
+	p.Release(trial, w, failure(providers.KindServer, 0))
+	if _, err := p.Pick(other); err == nil {
+		t.Fatal("the circuit closed though the trial failed")
+	}
+	c.add(31 * time.Second)
+	pick(t, p, other, nil)
+	for i := range uint64(20) {
+		pick(t, p, router.Wish{Conversation: i + 10, Model: "m"}, nil)
+	}
+}
+
+func TestLongResetIsCheckedOnceBeforeItIsBelieved(t *testing.T) {
+	t.Parallel()
+	for name, still := range map[string]bool{"it holds": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			p := router.NewPool(router.PoolConfig{}, accounts("a"), c.now)
+			w := router.Wish{Conversation: 1, Model: "m"}
+			pick(t, p, w, failure(providers.KindQuota, 20*24*time.Hour))
+			if _, err := p.Pick(w); err == nil {
+				t.Fatal("the limit is not believed at all")
+			}
+			c.add(2 * time.Minute)
+			var outcome error
+			if still {
+				outcome = failure(providers.KindQuota, 20*24*time.Hour)
+			}
+			pick(t, p, w, outcome)
+			c.add(2 * time.Hour)
+			if _, err := p.Pick(w); (err != nil) != still {
+				t.Errorf("after the check: %v", err)
+			}
+		})
+	}
+}
+
+func TestSpentPremiumRequestsLeaveFreeModels(t *testing.T) {
+	t.Parallel()
+	p := router.NewPool(router.PoolConfig{}, accounts("a"), newClock().now)
+	dear, free := router.Wish{Conversation: 1, Model: "opus", Premium: true}, router.Wish{Conversation: 2, Model: "mini"}
+	pick(t, p, dear, failure(providers.KindQuota, time.Hour))
+	if _, err := p.Pick(dear); err == nil {
+		t.Error("a premium model is served by an account whose premium requests are spent")
+	}
+	pick(t, p, free, nil)
+	if s := p.Status()[0]; s.State != "ok" || s.Premium == "" || s.PremiumUntil.IsZero() || s.LastUsed.IsZero() {
+		t.Errorf("%+v", s)
+	}
+}

@@ -247,11 +247,74 @@ func TestFailoverOnLimitIsOffUnlessAsked(t *testing.T) {
 				return
 			}
 			plain(rw, 200, answer)
-		}, withAccounts("a", "b"), func(c *router.Config, _ *fake) { c.Pool.FailoverOnLimit = on })
+		}, withAccounts("a", "b"), func(c *router.Config, _ *fake) { c.Pool.FailoverOnLimit, c.Retry.MaxWait = on, 1 })
 		want := map[bool]int{false: 429, true: 200}[on]
 		if resp := w.post("/v1/chat/completions", hello); resp.StatusCode != want {
 			t.Errorf("failover_on_limit=%t: status %d, want %d", on, resp.StatusCode, want)
 		}
+	}
+}
+
+func TestRateLimitIsWaitedOutAtTheSameAccountWithinTheBudget(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		limited  int32 // requests answered 429
+		failover bool
+		retry    router.Retry
+		status   int
+		calls    string // the accounts asked, in order
+	}{
+		"passes in time":               {2, false, router.Retry{InitialBackoff: 1, Multiplier: 1}, 200, "aaa"},
+		"outlasts the budget":          {9, false, router.Retry{InitialBackoff: 1, Multiplier: 2, MaxWait: 7}, 429, "aaaa"},
+		"asks for more than one sleep": {9, false, router.Retry{InitialBackoff: 5, MaxSingleWait: 4}, 429, "a"},
+		"goes on elsewhere if allowed": {1, true, router.Retry{InitialBackoff: 1}, 200, "ab"},
+		"waits when all are limited":   {3, true, router.Retry{InitialBackoff: 1, Multiplier: 1}, 200, "abbb"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var calls strings.Builder
+			w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				calls.WriteString(r.Header.Get("X-Account"))
+				if calls.Len() <= int(tt.limited) {
+					rw.Header().Set("X-Wait", "0s")
+					plain(rw, 429, `{"error":{"message":"slow","code":"rate_limited"}}`)
+					return
+				}
+				plain(rw, 200, answer)
+			}, withAccounts("a", "b"), func(c *router.Config, _ *fake) { c.Retry, c.Pool.FailoverOnLimit = tt.retry, tt.failover })
+			resp := w.post("/v1/chat/completions", hello)
+			_ = text(t, resp)
+			mu.Lock()
+			defer mu.Unlock()
+			if resp.StatusCode != tt.status || calls.String() != tt.calls {
+				t.Errorf("status %d after asking %s, want %d after %s", resp.StatusCode, calls.String(), tt.status, tt.calls)
+			}
+		})
+	}
+}
+
+func TestLimitThatEndsSoonIsWaitedForByThoseWhoComeMeanwhile(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	w := newWorld(t, false, func(rw http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 1 {
+			rw.Header().Set("X-Wait", "0s")
+			plain(rw, 429, `{"error":{"message":"slow","code":"rate_limited"}}`)
+			return
+		}
+		plain(rw, 200, answer)
+	}, func(c *router.Config, _ *fake) {
+		c.Pool.Cooldown, c.Retry.InitialBackoff = 50*time.Millisecond, time.Hour
+	})
+	if resp := w.post("/v1/chat/completions", hello); resp.StatusCode != 429 {
+		t.Fatalf("status %d, want 429: an hour is over the budget", resp.StatusCode)
+	}
+	if resp := w.post("/v1/chat/completions", hello); resp.StatusCode != 200 {
+		t.Errorf("status %d: %s", resp.StatusCode, text(t, resp))
 	}
 }
 
@@ -261,7 +324,7 @@ func TestAllCoolingNamesTheSoonestReset(t *testing.T) {
 	w := newWorld(t, false, func(rw http.ResponseWriter, _ *http.Request) {
 		calls.Add(1)
 		plain(rw, 429, `{"error":{"message":"slow","code":"rate_limited"}}`)
-	})
+	}, func(c *router.Config, _ *fake) { c.Retry.MaxWait = 1 })
 	text(t, w.post("/v1/chat/completions", hello))
 	resp := w.post("/v1/chat/completions", hello)
 	if got := text(t, resp); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || !strings.Contains(got, "until") {
