@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/tidwall/gjson"
+	"golang.org/x/net/http/httpguts"
 
 	"detour/internal/dialect"
 	"detour/providers"
@@ -105,12 +106,30 @@ func (x *exchange) begin(resp *http.Response) {
 
 // stamp adds what detour has to say of the answer.
 func (x *exchange) stamp(h http.Header) {
-	h.Set("X-Detour-Account", x.rec.Account)
-	h.Set("X-Detour-Model", x.rec.Model)
 	if id := h.Get("X-Request-Id"); id != "" && x.op.voice.Name() == dialect.Messages {
 		h.Set("Request-Id", id) // Anthropic's name for it
 	}
+	x.explain(h)
 	x.identify(h)
+}
+
+// explain tells who served a recognised request and why, on good answers and on bad ones.
+func (x *exchange) explain(h http.Header) {
+	if x.route.mode == "" {
+		return // it did not get that far
+	}
+	set := func(name, value string) {
+		if value != "" && httpguts.ValidHeaderFieldValue(value) {
+			h.Set(name, value)
+		}
+	}
+	set("X-Detour-Route", string(x.route.mode)+"; "+x.route.by)
+	if x.op.endpoint == dialect.EndpointModels {
+		return
+	}
+	set("X-Detour-Model", x.rec.Model)
+	set("X-Detour-Account", x.rec.Account)
+	set("X-Detour-Attempts", strconv.Itoa(len(x.rec.Attempts)+x.trying))
 }
 
 // tapOptions are the same for streams and plain answers.

@@ -57,3 +57,28 @@ func (x *exchange) readBody() ([]byte, *dialect.Failure) {
 	}
 	return buf.Bytes(), nil
 }
+
+// loadAndKeep loads the request and leaves its body as if nobody had read it, so that it can still be relayed. A body
+// that cannot be looked into is nobody's fault yet.
+func (x *exchange) loadAndKeep() *dialect.Failure {
+	rest := x.req.Body
+	var compressed bytes.Buffer
+	encoded := x.req.Header.Get("Content-Encoding") != ""
+	if encoded {
+		x.req.Body = readCloser{io.TeeReader(rest, &compressed), rest}
+	}
+	if f := x.load(); f != nil && x.said == nil {
+		return f
+	}
+	read := x.said
+	if encoded {
+		read = compressed.Bytes()
+	}
+	x.req.Body = readCloser{io.MultiReader(bytes.NewReader(read), rest), rest}
+	return nil
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
+}

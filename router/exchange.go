@@ -29,6 +29,15 @@ type exchange struct {
 	committed bool // the status line went out: nothing may be retried any more
 	answered  bool // the last upstream began a good answer, so that it may charge for it
 
+	client Client
+	route  route
+	name   string         // model, as the client names it
+	said   []byte         // the body as it was read, less its compression; nil before
+	loaded bool           // and looked into
+	trying int            // 1 while an attempt is under way
+	asked  providers.Call // as the client said it, before its model was looked for
+	peek   dialect.Peek
+
 	wish Wish
 	call providers.Call
 	// sealed says that the request holds values that accounts of ours sealed.
@@ -41,8 +50,9 @@ type exchange struct {
 	mended []byte
 }
 
-// run serves a recognised request: the only retry loop in the program.
-func (x *exchange) run(mode Mode, hostProvider string) {
+// run serves a recognised request, with the models that stand in for its own where the owner named some.
+func (x *exchange) run(hostProvider string) {
+	mode := x.route.mode
 	if f := x.prepare(mode, hostProvider); f != nil {
 		x.fail(*f)
 		return
@@ -52,6 +62,29 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 		return
 	}
 	ctx := x.req.Context()
+	err := x.serve(ctx)
+	if err != nil && !x.committed && ctx.Err() == nil && !x.call.Verbatim {
+		err = x.fallBack(ctx, mode, err)
+	}
+	if err == nil {
+		return
+	}
+	if e := providers.AsError(err); x.committed || ctx.Err() != nil {
+		x.rec.Error = e.Kind.String()
+		if e.Kind == providers.KindCanceled || !x.committed {
+			x.abort()
+		}
+		return // the answer says itself that it was cut
+	}
+	if none, ok := errors.AsType[*NoAccountError](err); ok {
+		x.failNoAccount(none)
+		return
+	}
+	x.failUpstream(providers.AsError(err))
+}
+
+// serve is the only retry loop in the program. Its error is a *NoAccountError or of an attempt.
+func (x *exchange) serve(ctx context.Context) error {
 	rounds := rounds{Retry: x.table.Retry}
 	var last *providers.Error
 	for {
@@ -65,25 +98,19 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 			case last == nil && rounds.outlast(ctx, err, x.table.Now()):
 				continue
 			case last == nil:
-				x.failNoAccount(err)
-				return
+				return err
 			case x.answered || !rounds.again(ctx, last):
-				x.failUpstream(last)
-				return
+				return last
 			}
 			x.wish.Tried = nil
 			continue
 		}
 		if err = x.try(ctx, account); err == nil {
-			return
+			return nil
 		}
 		last = providers.AsError(err)
 		if x.committed || ctx.Err() != nil {
-			x.rec.Error = last.Kind.String()
-			if last.Kind == providers.KindCanceled || !x.committed {
-				x.abort()
-			}
-			return // the answer says itself that it was cut
+			return last
 		}
 		x.wish.Waited = account.ID()
 		switch {
@@ -92,8 +119,7 @@ func (x *exchange) run(mode Mode, hostProvider string) {
 		case last.Kind == providers.KindRateLimit && !x.answered && rounds.again(ctx, last):
 			x.wish.Owner = account.ID() // going on elsewhere would be failing over
 		default:
-			x.failUpstream(last)
-			return
+			return last
 		}
 	}
 }
@@ -168,6 +194,8 @@ func (r *rounds) sleep(ctx context.Context, wait time.Duration) bool {
 // provider knows to mend is mended once; then it is replayed.
 func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 	start := x.table.Now()
+	x.trying = 1
+	defer func() { x.trying = 0 }()
 	token, err := x.once(ctx, a)
 	if e := providers.AsError(err); err != nil && !x.committed && (e.Kind == providers.KindAuth || e.Kind == providers.KindMisdirected) && !token.IsZero() {
 		a.Expire(token)
@@ -262,14 +290,17 @@ func transportError(client context.Context, err error) error {
 	return providers.AsError(err)
 }
 
-// prepare reads the request, finds its model and its conversation. It changes the body only to put the upstream's
-// model name in place.
-func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
+// load reads the request and looks into it. It may be called twice.
+func (x *exchange) load() *dialect.Failure {
+	if x.loaded {
+		return nil
+	}
 	x.rec.Endpoint = string(x.op.endpoint)
 	body, f := x.readBody()
 	if f != nil {
 		return f
 	}
+	x.said = body
 	peek, err := x.op.voice.Peek(body)
 	if x.op.endpoint == dialect.EndpointEmbeddings {
 		peek, err = peekEmbeddings(body)
@@ -281,21 +312,34 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 		return &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
 	x.rec.RequestedModel, x.rec.Stream, x.rec.Initiator = clip(peek.Model), peek.Stream, peek.Initiator
-
+	x.loaded, x.peek, x.name = true, peek, peek.Model
 	x.call = providers.Call{
 		Endpoint: x.op.endpoint, Body: body, Header: x.req.Header, Stream: peek.Stream,
 		Initiator: peek.Initiator, Vision: peek.Vision, Model: providers.Model{ID: peek.Model},
 	}
-	x.wish.Conversation, x.call.Interaction = conversation(x.req.Header, peek)
+	return nil
+}
+
+// prepare reads the request, finds its model and its conversation. It changes the body only to put the upstream's
+// model name in place.
+func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
+	if f := x.load(); f != nil {
+		return f
+	}
+	x.wish.Conversation, x.call.Interaction = conversation(x.req.Header, x.peek)
 	if mode == ModeSwitch && hostProvider == "" {
 		return &dialect.Failure{Status: http.StatusBadRequest, Message: fmt.Sprintf("detour: route mode switch keeps to the provider whose host was called, and %s is nobody's that detour knows.", x.rec.Host)}
 	}
 	if mode == ModeSwitch {
 		x.call.Verbatim = true
-		x.wish.Provider, x.wish.Model = hostProvider, peek.Model
-		return nil
+		x.wish.Provider, x.wish.Model = hostProvider, x.name
+		return x.narrow()
 	}
-	if f := x.resolve(mode, peek.Model); f != nil {
+	x.asked = x.call
+	if f := x.resolve(mode, x.name); f != nil {
+		return f
+	}
+	if f := x.narrow(); f != nil {
 		return f
 	}
 	x.owned()
@@ -323,7 +367,7 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 			return f
 		}
 	}
-	if res.name != name {
+	if res.name != x.name { // what the body says
 		body, err := sjson.SetBytes(x.call.Body, "model", res.name)
 		if err != nil {
 			return &dialect.Failure{Status: http.StatusBadRequest, Param: "model", Message: "The request body cannot be read: " + err.Error()}
@@ -364,12 +408,12 @@ func (x *exchange) fail(f dialect.Failure) {
 }
 
 // failNoAccount says that nobody could be asked, and when to come back.
-func (x *exchange) failNoAccount(err error) {
+func (x *exchange) failNoAccount(err *NoAccountError) {
 	f := dialect.Failure{Status: http.StatusServiceUnavailable, Code: "no_account", Message: "detour: " + err.Error()}
 	if p := x.wish.Provider; p != "" && !x.table.models.get(x.req.Context()).hasProvider(p) {
 		f.Message = fmt.Sprintf("detour: there is no account of the provider %s, which this request is for.", p)
 	}
-	if e, ok := errors.AsType[*NoAccountError](err); ok && !e.Until.IsZero() {
+	if e := err; !e.Until.IsZero() {
 		switch e.Kind {
 		case providers.KindRateLimit:
 			f.Status, f.Code = http.StatusTooManyRequests, "rate_limited"

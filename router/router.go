@@ -27,6 +27,9 @@ type Config struct {
 	Pool      PoolConfig
 	Models    Models
 	Retry     Retry
+	Rules     []Rule    // the first that matches decides
+	Profiles  []Profile // of the API door
+	Fallbacks []Fallback
 
 	APIMode       Mode            // route mode of the API door; "" means ModeRoute
 	ProxyMode     Mode            // route mode of the proxy door; "" means ModeRoute
@@ -161,9 +164,9 @@ func (r *Router) Accounts() []AccountStatus { return r.table.Load().pool.Status(
 
 type clientKey struct{}
 
-// WithClient notes which client key a request came with, for the exchange record.
-func WithClient(ctx context.Context, name string) context.Context {
-	return context.WithValue(ctx, clientKey{}, name)
+// WithClient notes which client key a request came with: for the exchange record, and for what it may use.
+func WithClient(ctx context.Context, c Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
 }
 
 // ServeHTTP implements http.Handler.
@@ -171,57 +174,70 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	t := r.table.Load()
 	host := hostname(req.URL.Host)
 	s := t.lookup(host)
-	op, id, ok := s.match(asGet(req.Method), req.URL.Path, alt(req.URL))
+	path := req.URL.Path
+	var profile *Profile
+	if host == "" {
+		profile, path = t.profile(path)
+	}
+	op, id, ok := s.match(asGet(req.Method), path, alt(req.URL))
 
 	x := &exchange{table: t, w: w, req: req, op: op}
 	x.rec = record.Exchange{
 		ID: r.epoch + "-" + strconv.FormatUint(r.ids.Add(1), 36), Start: t.Now(),
 		Door: "api", Method: req.Method, Path: req.URL.Path, Host: host, Proto: req.Proto,
 	}
-	x.rec.Client, _ = req.Context().Value(clientKey{}).(string)
+	x.client, _ = req.Context().Value(clientKey{}).(Client)
+	x.rec.Client = x.client.Name
 	if host != "" {
 		x.rec.Door = "proxy"
 	}
-	mode, err := t.mode(req, host, s)
-	x.rec.Mode = string(mode)
 	defer x.done()
+	if profile != nil && !profile.admits(x.client.Name) {
+		x.fail(dialect.Failure{Status: http.StatusForbidden, Code: "key_scope", Message: fmt.Sprintf("detour: the profile %s is not for this client key.", profile.Name)})
+		return
+	}
+	if f := x.decide(s.provider, path, profile, ok && op.endpoint != dialect.EndpointModels); f != nil {
+		x.fail(*f)
+		return
+	}
+	mode := x.route.mode
 	switch {
-	case err != nil:
-		x.fail(dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()})
 	case host != "" && (!ok || mode == ModePassthrough):
 		x.passthrough(ok)
-	case !ok && isUpgrade(req.Header) && s.speaksOverHTTP(req.URL.Path):
+	case !ok && isUpgrade(req.Header) && s.speaksOverHTTP(path):
 		x.noUpgrade()
 	case !ok:
-		x.notFound(s)
+		x.notFound(s, path)
 	case op.endpoint == dialect.EndpointModels:
 		x.listModels(id)
 	default:
-		x.run(mode, s.provider)
+		x.run(s.provider)
 	}
 }
 
-// mode applies the precedence: the request's own wish, the provider's mode, the door's.
-func (t *table) mode(req *http.Request, host string, s *surface) (Mode, error) {
-	if v := req.Header.Get("X-Route-Mode"); v != "" {
-		m, err := ParseMode(strings.ToLower(v))
-		if err == nil && host == "" && (m == ModePassthrough || m == ModeSwitch) {
-			err = fmt.Errorf("route mode %q needs an original host, which only the proxy door has", m)
+// decide fills in the route. Where that takes the model's name, and the operation has one, it reads the request for it.
+func (x *exchange) decide(provider, path string, profile *Profile, named bool) *dialect.Failure {
+	q := question{door: x.rec.Door, host: x.rec.Host, path: path, client: x.client.Name, header: x.req.Header.Get("X-Route-Mode"), provider: provider, profile: profile}
+	if u := x.req.URL.User; u != nil {
+		q.user = u.Username()
+	}
+	var unsure bool
+	var err error
+	x.route, unsure, err = x.table.decide(&q)
+	if unsure {
+		if named {
+			if f := x.loadAndKeep(); f != nil {
+				return f
+			}
 		}
-		return m, err
+		q.model, q.named = x.name, true
+		x.route, _, err = x.table.decide(&q)
 	}
-	if host == "" {
-		return t.APIMode, nil
+	x.rec.Mode = string(x.route.mode)
+	if err != nil {
+		return &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	if u := req.URL.User; u != nil {
-		if m, err := ParseMode(u.Username()); err == nil {
-			return m, nil
-		}
-	}
-	if m, ok := t.ProviderModes[s.provider]; ok {
-		return m, nil
-	}
-	return t.ProxyMode, nil
+	return nil
 }
 
 // asGet lets HEAD ask for what GET would get; net/http leaves the body out.
@@ -249,8 +265,8 @@ func hostname(hostport string) string {
 }
 
 // notFound answers a path that the API door does not have.
-func (x *exchange) notFound(s *surface) {
-	if m := s.methods(x.req.URL.Path); len(m) > 0 {
+func (x *exchange) notFound(s *surface, path string) {
+	if m := s.methods(path); len(m) > 0 {
 		x.w.Header().Set("Allow", strings.Join(m, ", "))
 		x.fail(dialect.Failure{Status: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s is not allowed on %s; use %s.", x.req.Method, x.req.URL.Path, strings.Join(m, ", "))})
 		return
@@ -283,6 +299,7 @@ func (x *exchange) respondJSON(status int, body []byte) {
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.explain(h)
 	x.identify(h)
 	x.commit(status)
 	if x.req.Method != http.MethodHead {

@@ -290,7 +290,7 @@ func (a *App) needsKeys() bool {
 // serveAPI notes which key a request came with.
 func (a *App) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if name := door.Principal(r.Context()); name != "" {
-		r = r.WithContext(router.WithClient(r.Context(), name))
+		r = r.WithContext(router.WithClient(r.Context(), router.Client{Name: name}))
 	}
 	a.router.ServeHTTP(w, r)
 }

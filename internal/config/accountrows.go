@@ -4,30 +4,9 @@ import "strings"
 
 // accounts takes every [[accounts]] block.
 func (b *binder) accounts() {
-	v, ok := b.file.values["accounts"]
-	if !ok {
-		return
-	}
 	at := path{{"accounts", -1}}
-	var blocks []map[string]any
-	switch v := v.(type) {
-	case []map[string]any:
-		blocks = v
-	case []any:
-		for _, e := range v {
-			block, ok := e.(map[string]any)
-			if !ok {
-				b.complain(at, wrongType("a list of tables", v, "write [[accounts]]"))
-				return
-			}
-			blocks = append(blocks, block)
-		}
-	default:
-		b.complain(at, wrongType("a list of tables", v, "write [[accounts]] with two brackets"))
-		return
-	}
 	first := map[string]int{}
-	for i, block := range blocks {
+	for i, block := range b.list("accounts") {
 		a := b.account(at.within(i), block)
 		p := at.within(i)
 		if a.ID == "" {

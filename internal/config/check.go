@@ -188,3 +188,39 @@ func checkProxyURL(s string) (wrong, hint string) {
 	}
 	return "", ""
 }
+
+// checkGlob accepts a pattern in which * stands for anything.
+func checkGlob(s string) (wrong, hint string) {
+	if strings.ContainsFunc(s, unicode.IsControl) || strings.TrimSpace(s) != s {
+		return "must not hold control characters or begin or end with a space", ""
+	}
+	return "", ""
+}
+
+// checkHeaderWord accepts what can be told in a header as it is.
+func checkHeaderWord(s string) (wrong, hint string) {
+	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`";,=\\`, r) }) {
+		return "must have at most 64 letters, digits, dashes and the like", `write it as "keep-claude"`
+	}
+	return "", ""
+}
+
+// checkSegment accepts one segment of a path that no endpoint begins with.
+func checkSegment(s string) (wrong, hint string) {
+	switch s {
+	case "", "v1", "v1beta", "-", "health", "metrics", "api", "debug", "requests", "models", "chat", "responses", "messages", "embeddings", "backend-api":
+		return quote(s) + " cannot be the name of a profile", "choose a word that no path of the API begins with"
+	}
+	if len(s) > 64 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return "must have at most 64 lower-case letters, digits, dashes and underscores", ""
+	}
+	return "", ""
+}
+
+func checkTrigger(s string) (wrong, hint string) {
+	switch s {
+	case "quota", "overload", "error":
+		return "", ""
+	}
+	return quote(s) + " is not one of quota, overload, error", ""
+}

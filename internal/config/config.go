@@ -26,6 +26,10 @@ type Config struct {
 	Limits    Limits
 	Retry     Retry
 	Log       Log
+	Rules     []Rule
+	Profiles  []Profile
+	Fallbacks []Fallback
+	Budgets   []Budget
 	Accounts  []Account
 	// Notices are settings that were read but have no effect, for the log.
 	Notices []Problem

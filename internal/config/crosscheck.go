@@ -41,7 +41,7 @@ func crossCheck(f *parsed) []Problem {
 	if c.Proxy.System && !c.Proxy.URL.IsZero() {
 		add("proxy.system and proxy.url exclude each other", "remove one of them", "proxy.url", "proxy.system")
 	}
-	return append(out, aliasLoops(f)...)
+	return append(append(out, aliasLoops(f)...), policyProblems(f)...)
 }
 
 // overlap reports whether listeners on a and b, at the same port, are in each other's way.

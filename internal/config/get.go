@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"detour/internal/privfile"
 )
@@ -36,8 +37,8 @@ func getIn(file, account, key string) (Value, error) {
 	return f.value(t, key), nil
 }
 
-// List returns every setting in the order of Keys: each entry of a table by itself, and each account's settings that
-// are written down, as "accounts[0].tier".
+// List returns every setting in the order of Keys: each entry of a table by itself, and of accounts, rules and the like
+// the settings that are written down, as "accounts[0].tier".
 func List(file string) ([]Value, error) {
 	f, err := readFile(file)
 	if err != nil {
@@ -51,17 +52,19 @@ func List(file string) ([]Value, error) {
 			out = append(out, f.expand(target{row: r, path: dotted(r.Name)})...)
 		}
 	}
-	for n := range f.config.Accounts {
-		for i := range all {
-			r := &all[i]
-			if r.of == nil {
-				continue
-			}
-			p := dotted(r.Name)
-			p[0].elem = n
-			for _, v := range f.expand(target{row: r, path: p}) {
-				if v.Set {
-					out = append(out, v)
+	for _, section := range append(blocks(), block{name: "accounts"}) {
+		for n := range (&binder{file: f}).list(section.name) {
+			for i := range all {
+				r := &all[i]
+				if r.at != nil || !strings.HasPrefix(r.Name, section.name+".") {
+					continue
+				}
+				p := dotted(r.Name)
+				p[0].elem = n
+				for _, v := range f.expand(target{row: r, path: p}) {
+					if v.Set {
+						out = append(out, v)
+					}
 				}
 			}
 		}

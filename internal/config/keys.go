@@ -1,6 +1,7 @@
 package config
 
-// Key describes one setting. The settings of an account are named "accounts.…" and exist once for each account.
+// Key describes one setting. The settings of an account are named "accounts.…" and exist once for each account; so do
+// those of rules, profiles, fallbacks and budgets.
 type Key struct {
 	Name    string // dotted, as in "server.port"
 	Type    string // "string", "integer", "route|exact|…", …
@@ -21,7 +22,7 @@ func Keys() []Key {
 
 const routeModes = "route|exact|fuzzy|switch|passthrough"
 
-// row is the whole truth about one setting. Exactly one of at and of is set.
+// row is the whole truth about one setting. Exactly one of at, of and in is set.
 type row struct {
 	Key
 	kind     kind
@@ -32,12 +33,14 @@ type row struct {
 	path     bool                              // a file name, made absolute after decoding
 	at       func(*Config) any                 // pointer to the field
 	of       func(*Account) any                // pointer to the field
+	in       func(*Config, int) any            // pointer to the field of a block that may stand several times
 }
 
 func rows() []row {
 	var all []row
 	for _, section := range [][]row{
-		serverRows(), proxyModeRows(), poolRows(), proxyRows(), modelRows(), limitRows(), retryRows(), logRows(), accountRows(),
+		serverRows(), proxyModeRows(), poolRows(), proxyRows(), modelRows(), limitRows(), retryRows(), logRows(),
+		ruleRows(), profileRows(), fallbackRows(), budgetRows(), accountRows(),
 	} {
 		all = append(all, section...)
 	}

@@ -90,6 +90,7 @@ func parse(data []byte, folder string) *parsed {
 	b.defaults()
 	if p, ok := f.decode(data); ok {
 		b.table("", nil, f.values)
+		b.blocks()
 		b.accounts()
 		b.file.config.absolute(b.rows, folder)
 		f.problems = append(f.problems, crossCheck(f)...)
@@ -237,7 +238,7 @@ func (b *binder) table(name string, at path, values map[string]any) {
 		full := strings.TrimPrefix(name+"."+k, ".")
 		p := at.child(k)
 		switch r := b.row(full); {
-		case full == "accounts":
+		case full == "accounts", isBlock(full):
 		case r != nil && r.at != nil:
 			b.value(r, p, r.at(b.file.config), values[k])
 		case b.isSection(full):

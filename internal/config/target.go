@@ -45,7 +45,7 @@ func (f *parsed) target(account, key string) (target, error) {
 	full := prefix + key
 	for i := range all {
 		r := &all[i]
-		if (r.of != nil) != (account != "") {
+		if r.in != nil || (r.of != nil) != (account != "") {
 			continue
 		}
 		at := base
@@ -68,9 +68,13 @@ func (f *parsed) target(account, key string) (target, error) {
 		unknown.Suggestion = "name the account that it belongs to"
 		return target{}, unknown
 	}
+	if section, _, _ := strings.Cut(key, "."); isBlock(section) && account == "" {
+		unknown.Suggestion = "[[" + section + "]] blocks are written with `detour config edit`"
+		return target{}, unknown
+	}
 	var names []string
 	for i := range all {
-		if (all[i].of != nil) == (account != "") {
+		if all[i].in == nil && (all[i].of != nil) == (account != "") {
 			names = append(names, strings.TrimPrefix(all[i].Name, prefix))
 		}
 	}
@@ -116,7 +120,7 @@ func (f *parsed) anyPath(account, key string) (path, error) {
 	var p path
 	if account != "" {
 		p, _ = f.accountPath(account)
-	} else if keys[0] == "accounts" {
+	} else if keys[0] == "accounts" || isBlock(keys[0]) {
 		return nil, unknown
 	}
 	for _, k := range keys {

@@ -1,0 +1,210 @@
+package router_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"detour/router"
+)
+
+// upstreamOf answers as account, or "client" when the client's own credential came.
+func upstreamOf(rw http.ResponseWriter, r *http.Request) {
+	who := r.Header.Get("X-Account")
+	if who == "" {
+		who = "client"
+	}
+	rw.Header().Set("X-Served-By", who)
+	plain(rw, 200, answer)
+}
+
+func rules(list ...router.Rule) option {
+	return func(c *router.Config, _ *fake) { c.Rules = list }
+}
+
+func TestFirstRuleThatMatchesDecidesBeforeEverythingElse(t *testing.T) {
+	t.Parallel()
+	keep := router.Rule{Name: "keep", Door: "proxy", Path: "/v1/*", Model: "claude-*", Mode: router.ModePassthrough}
+	tests := map[string]struct {
+		rules   []router.Rule
+		door    string
+		model   string
+		headers []string
+		status  int
+		by      string // who served
+		route   string // X-Detour-Route
+	}{
+		"its model":                {[]router.Rule{keep}, "proxy", "claude-sonnet-4.5", nil, 200, "client", ""},
+		"another model":            {[]router.Rule{keep}, "proxy", "gpt-x", nil, 200, "a", "route; door"},
+		"another door":             {[]router.Rule{keep}, "api", "claude-sonnet-4.5", nil, 200, "a", "route; door"},
+		"wins over the header":     {[]router.Rule{{Name: "all", Mode: router.ModeRoute}}, "proxy", "gpt-x", []string{"X-Route-Mode", "exact"}, 200, "a", "route; rule=all"},
+		"the first wins":           {[]router.Rule{{Name: "one", Accounts: []string{"b"}}, {Name: "two", Accounts: []string{"a"}}}, "api", "gpt-x", nil, 200, "b", "route; rule=one"},
+		"no name":                  {[]router.Rule{{Model: "no"}, {Model: "gpt-*", Accounts: []string{"b"}}}, "api", "gpt-x", nil, 200, "b", "route; rule=#2"},
+		"accounts, mode by header": {[]router.Rule{{Name: "b", Accounts: []string{"b"}}}, "api", "fake/gpt-x", []string{"X-Route-Mode", "exact"}, 200, "b", "exact; rule=b"},
+		"provider without account": {[]router.Rule{{Name: "openai", Providers: []string{"openai"}}}, "api", "gpt-x", nil, 403, "", "route; rule=openai"},
+		"account without model":    {[]router.Rule{{Name: "b", Accounts: []string{"nobody"}}}, "api", "gpt-x", nil, 403, "", "route; rule=b"},
+		"client":                   {[]router.Rule{{Name: "lap", Client: "lap*", Accounts: []string{"b"}}}, "api", "gpt-x", nil, 200, "a", "route; door"},
+		"passthrough on the API":   {[]router.Rule{{Name: "p", Mode: router.ModePassthrough}}, "api", "gpt-x", nil, 400, "", "passthrough; rule=p"},
+	}
+	for name, tt := range tests {
+		run(t, func(t *testing.T, h2 bool) {
+			w := newWorld(t, h2, upstreamOf, withAccounts("a", "b"), rules(tt.rules...))
+			s, headers := w.door, append([]string{"Authorization", "Bearer the-clients-own"}, tt.headers...)
+			if tt.door == "proxy" {
+				s, headers = w.proxy, append(headers, "X-Test-Host", "api.openai.com", "X-Test-Real", "1")
+			}
+			resp := w.do(s, "POST", "/v1/chat/completions", strings.Replace(hello, "gpt-x", tt.model, 1), headers...)
+			got := text(t, resp)
+			if resp.StatusCode != tt.status || resp.Header.Get("X-Served-By") != tt.by || resp.Header.Get("X-Detour-Route") != tt.route {
+				t.Errorf("%s: status %d by %q, route %q, want %d by %q, %q: %s", name, resp.StatusCode, resp.Header.Get("X-Served-By"), resp.Header.Get("X-Detour-Route"), tt.status, tt.by, tt.route, got)
+			}
+		})
+	}
+}
+
+func TestBodyThatARuleReadIsRelayedByteForByte(t *testing.T) {
+	t.Parallel()
+	var zipped bytes.Buffer
+	zw := gzip.NewWriter(&zipped)
+	_, _ = zw.Write([]byte(strings.Replace(hello, "gpt-x", "claude-x", 1)))
+	_ = zw.Close()
+	tests := map[string]struct{ body, encoding, served string }{
+		"plain":      {strings.Replace(hello, "gpt-x", "claude-x", 1), "", "client"},
+		"compressed": {zipped.String(), "gzip", "client"},
+		"no model":   {`{"messages":[]}`, "", ""},
+		"no JSON":    {"}{", "", ""},
+	}
+	for name, tt := range tests {
+		run(t, func(t *testing.T, h2 bool) {
+			var seen string
+			w := newWorld(t, h2, func(rw http.ResponseWriter, r *http.Request) {
+				seen = text(t, &http.Response{Body: r.Body})
+				upstreamOf(rw, r)
+			}, rules(router.Rule{Model: "claude-*", Mode: router.ModePassthrough}))
+			headers := []string{"X-Test-Host", "api.openai.com", "X-Test-Real", "1"}
+			if tt.encoding != "" {
+				headers = append(headers, "Content-Encoding", tt.encoding)
+			}
+			resp := w.do(w.proxy, "POST", "/v1/chat/completions", tt.body, headers...)
+			got := text(t, resp)
+			if resp.Header.Get("X-Served-By") != tt.served || tt.served != "" && seen != tt.body {
+				t.Errorf("%s: served by %q, upstream saw %q: %s", name, resp.Header.Get("X-Served-By"), seen, got)
+			}
+			if tt.served == "" && resp.StatusCode != 400 {
+				t.Errorf("%s: status %d, want 400", name, resp.StatusCode)
+			}
+		})
+	}
+}
+
+func TestProfileFixesModeAndAccountsBelowItsPath(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, upstreamOf, withAccounts("a", "b"), func(c *router.Config, _ *fake) {
+		c.Profiles = []router.Profile{{Name: "work", Mode: router.ModeExact, Accounts: []string{"b"}}, {Name: "mine", Clients: []string{"laptop"}}}
+		c.Rules = []router.Rule{{Accounts: []string{"a"}}}
+	})
+	resp := w.post("/work/v1/chat/completions", strings.Replace(hello, "gpt-x", "fake/gpt-x", 1), "X-Route-Mode", "route")
+	if got := text(t, resp); resp.StatusCode != 200 || resp.Header.Get("X-Served-By") != "b" || resp.Header.Get("X-Detour-Route") != "exact; profile=work" {
+		t.Errorf("status %d, %v: %s", resp.StatusCode, resp.Header, got)
+	}
+	for path, want := range map[string]int{"/mine/v1/chat/completions": 403, "/none/v1/chat/completions": 404, "/work/v1/nothing": 404} {
+		if resp := w.post(path, hello); resp.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	if resp := w.do(w.door, "GET", "/work/v1/models", ""); resp.StatusCode != 200 {
+		t.Errorf("models of the profile: %d", resp.StatusCode)
+	}
+}
+
+func TestClientKeyUsesOnlyWhatItMay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, upstreamOf, withAccounts("a", "b"))
+	as := func(c router.Client) *http.Response {
+		req := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(hello))
+		rec := httptest.NewRecorder()
+		w.router.ServeHTTP(rec, req.WithContext(router.WithClient(t.Context(), c)))
+		return rec.Result()
+	}
+	tests := map[string]struct {
+		client router.Client
+		status int
+		served string
+	}{
+		"everything":     {router.Client{Name: "k"}, 200, "a"},
+		"account":        {router.Client{Name: "k", Accounts: []string{"b"}}, 200, "b"},
+		"provider":       {router.Client{Name: "k", Providers: []string{"fake"}}, 200, "b"},
+		"other provider": {router.Client{Name: "k", Providers: []string{"openai"}}, 403, ""},
+		"model":          {router.Client{Name: "k", Models: []string{"gpt-*"}}, 200, "b"},
+		"other model":    {router.Client{Name: "k", Models: []string{"claude-*"}}, 403, ""},
+	}
+	for _, name := range []string{"everything", "account", "provider", "other provider", "model", "other model"} {
+		tt := tests[name]
+		if resp := as(tt.client); resp.StatusCode != tt.status || resp.Header.Get("X-Served-By") != tt.served {
+			t.Errorf("%s: status %d by %q, want %d by %q: %s", name, resp.StatusCode, resp.Header.Get("X-Served-By"), tt.status, tt.served, text(t, resp))
+		}
+	}
+	if got := text(t, as(tests["other model"].client)); !strings.Contains(got, "client key k") || !strings.Contains(got, "claude-*") {
+		t.Errorf("the refusal does not name key and models: %s", got)
+	}
+}
+
+func TestFallbackModelServesWhatTheOwnerNamedItFor(t *testing.T) {
+	t.Parallel()
+	chain := func(on ...string) option {
+		return func(c *router.Config, _ *fake) {
+			c.Fallbacks = []router.Fallback{{Model: "gpt-x", Then: []string{"nobody-has-it", "claude-sonnet-4.5", "chat-only"}, On: on}}
+			c.Retry.MaxWait, c.Retry.Connection = 1, 1
+		}
+	}
+	tests := map[string]struct {
+		option
+		fail   map[string]int // status by model
+		stream bool
+		status int
+		model  string
+	}{
+		"quota":                        {chain("quota"), map[string]int{"gpt-x": 402}, false, 200, "claude-sonnet-4.5"},
+		"rate limit":                   {chain("quota"), map[string]int{"gpt-x": 429}, false, 200, "claude-sonnet-4.5"},
+		"streamed":                     {chain("quota"), map[string]int{"gpt-x": 402}, true, 200, "claude-sonnet-4.5"},
+		"second stand-in":              {chain("quota", "error"), map[string]int{"gpt-x": 402, "claude-sonnet-4.5": 500}, false, 200, "chat-only"},
+		"broken upstream":              {chain("error"), map[string]int{"gpt-x": 500}, false, 200, "claude-sonnet-4.5"},
+		"not for this":                 {chain("overload"), map[string]int{"gpt-x": 402}, false, 402, ""},
+		"bad requests are not retried": {chain("quota", "overload", "error"), map[string]int{"gpt-x": 400}, false, 400, ""},
+		"all fail":                     {chain("quota"), map[string]int{"gpt-x": 402, "claude-sonnet-4.5": 402, "chat-only": 402}, false, 402, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+				body := text(t, &http.Response{Body: r.Body})
+				for model, status := range tt.fail {
+					if strings.Contains(body, `"`+model+`"`) {
+						plain(rw, status, `{"error":{"message":"no"}}`)
+						return
+					}
+				}
+				if strings.Contains(body, `"stream":true`) {
+					stream(rw, chunk("hey"), finish)
+					return
+				}
+				plain(rw, 200, answer)
+			}, withAccounts("a", "b"), tt.option)
+			body := hello
+			if tt.stream {
+				body = helloStream
+			}
+			resp := w.post("/v1/chat/completions", body)
+			got := text(t, resp)
+			if resp.StatusCode != tt.status || tt.status == 200 && resp.Header.Get("X-Detour-Model") != tt.model {
+				t.Errorf("status %d by %q, want %d by %q: %s", resp.StatusCode, resp.Header.Get("X-Detour-Model"), tt.status, tt.model, got)
+			}
+			if resp.Header.Get("X-Detour-Attempts") == "" {
+				t.Error("the answer does not tell its attempts")
+			}
+		})
+	}
+}
