@@ -14,6 +14,7 @@ type target struct {
 	authority string        // host:port, as in URLs
 	user      *url.Userinfo // proxy user name without password, or nil
 	local     bool          // one of our own listeners
+	principal any           // whom Authorize takes the client for
 }
 
 // serveConnect carries out a CONNECT request. The order matters: nothing about hosts and ports is told to a client that
@@ -25,11 +26,11 @@ func (s *server) serveConnect(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	name, ok := s.authorize(w, r)
+	name, principal, ok := s.authorize(w, r)
 	if !ok {
 		return
 	}
-	t := &target{host: host, port: port, authority: joinAuthority(host, port), local: s.isLocal(host, port)}
+	t := &target{host: host, port: port, authority: joinAuthority(host, port), local: s.isLocal(host, port), principal: principal}
 	if name != "" {
 		t.user = url.User(name)
 	}

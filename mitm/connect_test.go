@@ -61,8 +61,8 @@ func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	type creds struct{ user, password string }
 	r := newRig(t, func(p *mitm.Proxy) {
-		p.Authorize = func(_ context.Context, user, password string) bool {
-			return creds{user, password} == creds{"mode", "s3cret"}
+		p.Authorize = func(_ context.Context, user, password string) (any, bool) {
+			return user, creds{user, password} == creds{"mode", "s3cret"}
 		}
 		p.IsLocal = func(string, int) bool { return true }
 	})
@@ -122,7 +122,7 @@ func TestAuthorize(t *testing.T) {
 func TestAuthorizeAfterChallengeOnTheSameConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(p *mitm.Proxy) {
-		p.Authorize = func(_ context.Context, user, _ string) bool { return user == "u" }
+		p.Authorize = func(_ context.Context, user, _ string) (any, bool) { return user, user == "u" }
 		p.DialContext = dialTo(origin(t, echo))
 	})
 	c := r.dial(t)

@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -35,17 +36,25 @@ func proxyCredentials(h http.Header) (user, password string, ok bool) {
 	return user, password, true
 }
 
-// authorize returns the proxy user name of r. When r is not allowed it has answered 407 and returns false.
-func (s *server) authorize(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
+// authorize returns the proxy user name of r, and whom Authorize takes it for. When r is not allowed it has answered
+// 407 and returns false.
+func (s *server) authorize(w http.ResponseWriter, r *http.Request) (user string, principal any, ok bool) {
 	user, password, given := proxyCredentials(r.Header)
 	if s.proxy.Authorize == nil {
-		return user, true
+		return user, nil, true
 	}
-	if given && s.proxy.Authorize(r.Context(), user, password) {
-		return user, true
+	if given {
+		if principal, ok = s.proxy.Authorize(r.Context(), user, password); ok {
+			return user, principal, true
+		}
 	}
 	// The connection stays open: clients such as git and curl send their credentials on it after this answer.
 	w.Header().Set("Proxy-Authenticate", `Basic realm="detour"`)
 	http.Error(w, "detour: proxy authentication required", http.StatusProxyAuthRequired)
-	return "", false
+	return "", nil, false
 }
+
+type principalKey struct{}
+
+// Principal returns what Proxy.Authorize took the client of a request to Handler for, or nil.
+func Principal(ctx context.Context) any { return ctx.Value(principalKey{}) }

@@ -28,7 +28,7 @@ func (s *server) serveAbsolute(w http.ResponseWriter, r *http.Request) {
 	if port == 0 {
 		port = 80
 	}
-	if _, ok := s.authorize(w, r); !ok {
+	if _, _, ok := s.authorize(w, r); !ok {
 		return
 	}
 	if s.isLocal(host, port) {

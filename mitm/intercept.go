@@ -149,6 +149,9 @@ func withTarget(ctx context.Context, conn net.Conn) context.Context {
 	ctx = withConn(ctx, conn)
 	if c, ok := underTLS(conn).(*interceptedConn); ok {
 		ctx = context.WithValue(ctx, targetKey{}, c.target)
+		if c.target.principal != nil {
+			ctx = context.WithValue(ctx, principalKey{}, c.target.principal)
+		}
 	}
 	return ctx
 }

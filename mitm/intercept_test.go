@@ -18,13 +18,14 @@ import (
 
 // seen is what Handler got to see.
 type seen struct {
-	proto, url, host, user, remote string
-	header                         http.Header
+	proto, url, host, user, remote, principal string
+	header                                    http.Header
 }
 
 func recordRequests(c chan<- seen) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s := seen{proto: r.Proto, url: r.URL.String(), host: r.Host, remote: r.RemoteAddr, header: r.Header.Clone()}
+		s.principal, _ = mitm.Principal(r.Context()).(string)
 		if r.URL.User != nil {
 			s.user = r.URL.User.Username()
 			if _, ok := r.URL.User.Password(); ok {
@@ -64,9 +65,11 @@ func TestInterceptedRequestIsAbsolute(t *testing.T) {
 func TestProxyUserReachesHandlerAndPasswordDoesNot(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, v version) {
-		for _, authorize := range []func(context.Context, string, string) bool{
+		for _, authorize := range []func(context.Context, string, string) (any, bool){
 			nil,
-			func(_ context.Context, _, password string) bool { return password == "s3cret" },
+			func(_ context.Context, user, password string) (any, bool) {
+				return "principal of " + user, password == "s3cret"
+			},
 		} {
 			requests := make(chan seen, 1)
 			r := newRig(t, func(p *mitm.Proxy) {
@@ -81,7 +84,11 @@ func TestProxyUserReachesHandlerAndPasswordDoesNot(t *testing.T) {
 				t.Fatal(err)
 			}
 			resp.Body.Close()
-			if got := <-requests; got.user != "passthrough" || strings.Contains(fmt.Sprint(got), "s3cret") || strings.Contains(fmt.Sprint(got), "mistake") {
+			want := ""
+			if authorize != nil {
+				want = "principal of passthrough"
+			}
+			if got := <-requests; got.user != "passthrough" || got.principal != want || strings.Contains(fmt.Sprint(got), "s3cret") || strings.Contains(fmt.Sprint(got), "mistake") {
 				t.Errorf("got %+v", got)
 			}
 			if strings.Contains(r.logs.String(), "s3cret") {

@@ -57,8 +57,9 @@ type Proxy struct {
 	IsLocal func(host string, port int) bool
 
 	// Authorize checks the user and password of Proxy-Authorization: Basic (RFC 7617) of CONNECT and absolute-form
-	// requests. Requests without well-formed credentials, or for which it returns false, get 407. nil: no authentication.
-	Authorize func(ctx context.Context, user, password string) bool
+	// requests. Requests without well-formed credentials, or for which it returns false, get 407. principal is whatever
+	// the caller knows the client by; Principal returns it to Handler. nil: no authentication.
+	Authorize func(ctx context.Context, user, password string) (principal any, ok bool)
 
 	// AllowPort limits the ports that CONNECT and absolute-form requests may reach; others get 403. nil: any.
 	AllowPort func(port int) bool

@@ -103,19 +103,19 @@ func TestBodyThatARuleReadIsRelayedByteForByte(t *testing.T) {
 func TestProfileFixesModeAndAccountsBelowItsPath(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false, upstreamOf, withAccounts("a", "b"), func(c *router.Config, _ *fake) {
-		c.Profiles = []router.Profile{{Name: "work", Mode: router.ModeExact, Accounts: []string{"b"}}, {Name: "mine", Clients: []string{"laptop"}}}
+		c.Profiles = []router.Profile{{Name: "team", Mode: router.ModeExact, Accounts: []string{"b"}}, {Name: "mine", Clients: []string{"laptop"}}}
 		c.Rules = []router.Rule{{Accounts: []string{"a"}}}
 	})
-	resp := w.post("/work/v1/chat/completions", strings.Replace(hello, "gpt-x", "fake/gpt-x", 1), "X-Route-Mode", "route")
-	if got := text(t, resp); resp.StatusCode != 200 || resp.Header.Get("X-Served-By") != "b" || resp.Header.Get("X-Detour-Route") != "exact; profile=work" {
+	resp := w.post("/team/v1/chat/completions", strings.Replace(hello, "gpt-x", "fake/gpt-x", 1), "X-Route-Mode", "route")
+	if got := text(t, resp); resp.StatusCode != 200 || resp.Header.Get("X-Served-By") != "b" || resp.Header.Get("X-Detour-Route") != "exact; profile=team" {
 		t.Errorf("status %d, %v: %s", resp.StatusCode, resp.Header, got)
 	}
-	for path, want := range map[string]int{"/mine/v1/chat/completions": 403, "/none/v1/chat/completions": 404, "/work/v1/nothing": 404} {
+	for path, want := range map[string]int{"/mine/v1/chat/completions": 403, "/none/v1/chat/completions": 404, "/team/v1/nothing": 404} {
 		if resp := w.post(path, hello); resp.StatusCode != want {
 			t.Errorf("%s: status %d, want %d", path, resp.StatusCode, want)
 		}
 	}
-	if resp := w.do(w.door, "GET", "/work/v1/models", ""); resp.StatusCode != 200 {
+	if resp := w.do(w.door, "GET", "/team/v1/models", ""); resp.StatusCode != 200 {
 		t.Errorf("models of the profile: %d", resp.StatusCode)
 	}
 }

@@ -169,6 +169,14 @@ func WithClient(ctx context.Context, c Client) context.Context {
 	return context.WithValue(ctx, clientKey{}, c)
 }
 
+type relayOnlyKey struct{}
+
+// RelayOnly marks a request of the proxy door that must go where it would go without detour, whatever rules and modes
+// say.
+func RelayOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, relayOnlyKey{}, true)
+}
+
 // ServeHTTP implements http.Handler.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	t := r.table.Load()
@@ -220,6 +228,11 @@ func (x *exchange) decide(provider, path string, profile *Profile, named bool) *
 	q := question{door: x.rec.Door, host: x.rec.Host, path: path, client: x.client.Name, header: x.req.Header.Get("X-Route-Mode"), provider: provider, profile: profile}
 	if u := x.req.URL.User; u != nil {
 		q.user = u.Username()
+	}
+	if only, _ := x.req.Context().Value(relayOnlyKey{}).(bool); only && q.host != "" {
+		x.route = route{mode: ModePassthrough, by: "relay-only"}
+		x.rec.Mode = string(ModePassthrough)
+		return nil
 	}
 	var unsure bool
 	var err error

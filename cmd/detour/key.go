@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,17 +33,22 @@ func (h *host) keysFile() (string, error) {
 
 func newKeyCreate(h *host) *cobra.Command {
 	var scope string
+	var limits clientkey.Limits
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "create NAME", Short: "Make a key and show it, this once",
-		Long: `Create prints a new key to standard output. It cannot be shown again.`,
+		Long: `Create prints a new key to standard output. It cannot be shown again. What it
+may use can be limited to some providers, models and accounts; a model may hold
+* for any text. How much it may spend is a [[budget]] of config.toml.`,
+		Example: `  detour key create laptop
+  detour key create ci --scope api --model 'gpt-*' --account work`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file, err := h.keysFile()
 			if err != nil {
 				return err
 			}
-			key, plain, err := clientkey.Create(file, args[0], clientkey.Scope(scope))
+			key, plain, err := clientkey.Create(file, args[0], clientkey.Scope(scope), limits)
 			if err != nil {
 				return err
 			}
@@ -59,6 +66,9 @@ func newKeyCreate(h *host) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&scope, "scope", string(clientkey.ScopeAll), "door that it opens: all, api or proxy")
+	c.Flags().StringSliceVar(&limits.Providers, "provider", nil, "only accounts of this provider (may be repeated)")
+	c.Flags().StringSliceVar(&limits.Models, "model", nil, "only this model, * for any text (may be repeated)")
+	c.Flags().StringSliceVar(&limits.Accounts, "account", nil, "only this account (may be repeated)")
 	jsonFlag(c, &asJSON)
 	return c
 }
@@ -85,13 +95,18 @@ func newKeyList(h *host) *cobra.Command {
 			}
 			rows := make([][]cell, len(keys))
 			for i, k := range keys {
-				rows[i] = []cell{text(k.ID), text(k.Name), text(string(k.Scope)), day(k.Created), {"…" + k.Last4, k.Last4}}
+				rows[i] = []cell{text(k.ID), text(k.Name), text(string(k.Scope)), day(k.Created), {"…" + k.Last4, k.Last4}, word(limitsOf(k))}
 			}
-			return h.table([]string{"id", "name", "scope", "created", "ends_in"}, rows)
+			return h.table([]string{"id", "name", "scope", "created", "ends_in", "limited_to"}, rows)
 		},
 	}
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+// limitsOf lists what a key is limited to, "" when it may use everything.
+func limitsOf(k clientkey.Key) string {
+	return strings.Join(slices.Concat(k.Providers, k.Accounts, k.Models), ",")
 }
 
 func newKeyRevoke(h *host) *cobra.Command {

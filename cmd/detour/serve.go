@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +35,8 @@ Anthropic Messages endpoints under /v1, for tools that let you set a base URL.
 With --with-proxy it opens the proxy door too. Both share the accounts.
 
 It runs until it is interrupted; open streams then get server.shutdown_grace to
-finish.`,
+finish. Changes of config.toml and of the accounts are taken up as it runs, at
+once on SIGHUP; a file with mistakes changes nothing, and the log says why.`,
 		Example: `  detour serve --with-proxy
   detour serve --port 8080
   detour serve --host 0.0.0.0 --with-proxy --insecure-allow-remote`,
@@ -67,6 +70,17 @@ func runServe(ctx context.Context, h *host, c *cobra.Command, f serveFlags, api,
 	}
 	o := h.options(s)
 	o.API, o.Proxy, o.AllowRemote = api, proxy, f.allowRemote
+	o.Reload = func() (*config.Config, error) {
+		again, err := h.load()
+		if err != nil {
+			return nil, err
+		}
+		return again.config, f.apply(c, again.config, api)
+	}
+	hangups := make(chan os.Signal, 1)
+	notifyReload(hangups)
+	defer signal.Stop(hangups)
+	o.Reloads = hangups
 	for _, n := range s.config.Notices {
 		o.Logger.Warn("config notice", "notice", n.String())
 	}

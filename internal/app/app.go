@@ -12,7 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +47,9 @@ type Options struct {
 	OnExchange func(*record.Exchange)
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
+	// Reload reads the configuration again; nil means that it stays what it is. Reloads are signals to do so at once.
+	Reload  func() (*config.Config, error)
+	Reloads <-chan os.Signal
 }
 
 // App is a running detour.
@@ -55,7 +58,7 @@ type App struct {
 	install  *config.Install
 	upstream *Upstream
 	router   *router.Router
-	routes   router.Config // what router was made from; accounts may change
+	base     router.Config // what router works from, less what the configuration says; accounts may change
 	ca       *ca.Authority // nil without the proxy door
 	caInfo   ca.Info       // asking for it reads the machine's trust store
 	keys     *clientkey.Store
@@ -110,25 +113,18 @@ func (a *App) build(ctx context.Context) error {
 		relay2.CloseIdleConnections()
 		return nil
 	})
-	a.routes = router.Config{
+	notes, err := checkPolicy(cfg, o.Paths.Config, a.upstream)
+	if err != nil {
+		return err
+	}
+	a.upstream.Notes = append(a.upstream.Notes, notes...)
+	a.base = router.Config{
 		Providers: a.upstream.Providers, Accounts: a.upstream.Accounts,
-		Pool: router.PoolConfig{
-			Strategy: cfg.Pool.Strategy, Cooldown: cfg.Pool.FailureCooldown,
-			AffinityTTL: cfg.Pool.AffinityTTL, FailoverOnLimit: cfg.Pool.FailoverOnLimit,
-		},
-		Models: router.Models{Alias: cfg.Models.Alias, Prefix: cfg.Models.Prefix, Families: cfg.Models.Families},
-		Retry: router.Retry{
-			Attempts: cfg.Retry.MaxAttempts, Connection: cfg.Retry.MaxConnectionRetries, InitialBackoff: cfg.Retry.InitialBackoff,
-			Multiplier: cfg.Retry.Multiplier, MaxSingleWait: cfg.Retry.MaxSingleWait, MaxWait: cfg.Retry.MaxWait,
-		},
-		APIMode: router.Mode(cfg.Server.RouteMode), ProxyMode: router.Mode(cfg.ProxyMode.RouteMode),
-		ProviderModes: modes(cfg.ProxyMode.ProviderModes),
-		Upstream:      a.upstream.Transport, Relay1: relay1, Relay2: relay2,
-		BodyLimit: cfg.Limits.RequestBody, EventLimit: cfg.Limits.SSEEvent,
+		Upstream: a.upstream.Transport, Relay1: relay1, Relay2: relay2,
 		CarrierKey: []byte(a.install.CarrierKey.Reveal()),
 		OnExchange: o.OnExchange, Logger: o.Logger, Now: o.Now,
 	}
-	if a.router, err = router.New(a.routes); err != nil {
+	if a.router, err = router.New(routing(a.base, cfg)); err != nil {
 		return err
 	}
 	a.cleanups.add("router", func(context.Context) error { a.router.Close(); return nil })
@@ -232,19 +228,22 @@ func (a *App) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		// along, so that no page spends the owner's accounts.
 		a.opts.Logger.Debug("web page is not served", "host", r.URL.Host, "path", r.URL.Path, "hint", "server.allowed_origins")
 		r.Header.Del("X-Route-Mode")
-		r.URL.User = url.User(string(router.ModePassthrough))
+		r = r.WithContext(router.RelayOnly(r.Context()))
+	}
+	if k, ok := mitm.Principal(r.Context()).(clientkey.Key); ok {
+		r = asClient(r, k)
 	}
 	a.router.ServeHTTP(w, r)
 }
 
 // authorize accepts this installation's own secret and any client key. The user name is free: it may select a route
 // mode.
-func (a *App) authorize(_ context.Context, _, password string) bool {
+func (a *App) authorize(_ context.Context, _, password string) (principal any, ok bool) {
 	if a.install.ProxySecret.Equal(secret.New(password)) {
-		return true
+		return nil, true
 	}
 	k, ok := a.keys.Verify(password)
-	return ok && k.Opens(clientkey.ScopeProxy)
+	return k, ok && k.Opens(clientkey.ScopeProxy)
 }
 
 func (a *App) proxyAuth() bool {
@@ -261,11 +260,10 @@ func (a *App) door() http.Handler {
 		Health: func() any { return a.Health() },
 		Logger: a.opts.Logger.With("component", "api"), Version: a.opts.Version,
 	}
-	if a.needsKeys() {
-		o.Verify = func(key string) (string, bool) {
-			k, ok := a.keys.Verify(key)
-			return k.Name, ok && k.Opens(clientkey.ScopeAPI)
-		}
+	o.KeysOptional = !a.needsKeys()
+	o.Verify = func(key string) (clientkey.Key, bool) {
+		k, ok := a.keys.Verify(key)
+		return k, ok && k.Opens(clientkey.ScopeAPI)
 	}
 	for _, l := range []net.Listener{a.apiListener, a.proxyListener} {
 		if l != nil {
@@ -289,10 +287,16 @@ func (a *App) needsKeys() bool {
 
 // serveAPI notes which key a request came with.
 func (a *App) serveAPI(w http.ResponseWriter, r *http.Request) {
-	if name := door.Principal(r.Context()); name != "" {
-		r = r.WithContext(router.WithClient(r.Context(), router.Client{Name: name}))
+	if k, ok := door.Principal(r.Context()); ok {
+		r = asClient(r, k)
 	}
 	a.router.ServeHTTP(w, r)
+}
+
+// asClient notes whose key r came with, and what that may use.
+func asClient(r *http.Request, k clientkey.Key) *http.Request {
+	c := router.Client{Name: k.Name, Providers: k.Providers, Models: k.Models, Accounts: k.Accounts}
+	return r.WithContext(router.WithClient(r.Context(), c))
 }
 
 // Start begins to serve. Run waits for the end.
@@ -313,7 +317,7 @@ func (a *App) Start(ctx context.Context) {
 	if a.proxy != nil {
 		a.serve("proxy server", func() error { return a.proxy.Serve(a.proxyListener) }, a.proxy.Shutdown)
 	}
-	a.background("accounts", a.tendAccounts)
+	a.background("files", a.tendFiles)
 	// Ends before that is waited for, because it may be at a reload, which waits for an upstream's model list.
 	a.cleanups.add("model lists", func(context.Context) error { a.router.Close(); return nil })
 	if err := a.announce(); err != nil {

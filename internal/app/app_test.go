@@ -303,6 +303,74 @@ func TestStartFailuresUndoThemselves(t *testing.T) {
 	}
 }
 
+func TestChangedConfigurationIsTakenUpAndABrokenOneIsNot(t *testing.T) {
+	t.Parallel()
+	var paths config.Paths
+	reloads := make(chan os.Signal, 1)
+	var base *config.Config
+	w := newWorld(t, nil, func(o *app.Options) {
+		paths, base, o.Reloads = o.Paths, o.Config, reloads
+		o.Reload = func() (*config.Config, error) {
+			c, err := config.Load(paths.Config)
+			if err != nil {
+				return nil, err
+			}
+			c.Accounts, c.Server.Port, c.ProxyMode.Port = base.Accounts, base.Server.Port, base.ProxyMode.Port
+			return c, nil
+		}
+	}, "alice", "ivan")
+	c := w.client(true)
+	route := func() string {
+		resp, err := c.Post("https://api.openai.com/v1/chat/completions", "application/json", strings.NewReader(`{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("X-Detour-Route"), " ", resp.Header.Get("X-Detour-Account"))
+	}
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !ok(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %s\n%s", what, route(), w.logs)
+			}
+			<-time.After(20 * time.Millisecond) // a real file on a real disk: there is nothing to wait on
+		}
+	}
+	save := func(text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(paths.Config), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(paths.Config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("[[rules]]\nname = \"to-ivan\"\nmodel = \"gpt-*\"\naccounts = [\"ivan\"]\n\n[log]\nlevel = \"debug\"\n")
+	until("the rule", func() bool { return route() == "200 route; rule=to-ivan ivan" })
+	if !strings.Contains(w.logs.String(), "log.level") {
+		t.Errorf("nothing says that log.level waits for a restart:\n%s", w.logs)
+	}
+	save("[[rules]]\nmode = \"rout\"\n")
+	until("the report of the mistake", func() bool {
+		return strings.Contains(w.logs.String(), "not reloaded") && strings.Contains(w.logs.String(), "line 2")
+	})
+	if got := route(); got != "200 route; rule=to-ivan ivan" {
+		t.Errorf("after a broken file: %s", got)
+	}
+	save("[[rules]]\nname = \"nobody\"\nproviders = [\"github-copilto\"]\n")
+	until("the unknown provider", func() bool { return strings.Contains(w.logs.String(), "did you mean") })
+	if got := route(); got != "200 route; rule=to-ivan ivan" {
+		t.Errorf("after an unknown provider: %s", got)
+	}
+	n := strings.Count(w.logs.String(), "msg=reloaded")
+	save("")
+	reloads <- os.Interrupt // any signal will do here
+	until("the signal", func() bool { return strings.Count(w.logs.String(), "msg=reloaded") > n })
+	until("the end of the rule", func() bool { return strings.HasPrefix(route(), "200 route; door") })
+}
+
 func TestASignInWhileRunningIsTakenUp(t *testing.T) {
 	t.Parallel()
 	var paths config.Paths
@@ -337,7 +405,7 @@ func TestASignInWhileRunningIsTakenUp(t *testing.T) {
 	if err := os.WriteFile(paths.Accounts, []byte("not toml ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until("the broken file's report", func() bool { return strings.Contains(w.logs.String(), "accounts were not reloaded") })
+	until("the broken file's report", func() bool { return strings.Contains(w.logs.String(), "reload failed") })
 	if status, _ := w.ask(c, "still"); status != 200 {
 		t.Errorf("status %d after a broken file, want the accounts as they were", status)
 	}

@@ -65,7 +65,7 @@ func TestClientKeysStayHere(t *testing.T) {
 	t.Parallel()
 	var paths config.Paths
 	w := newWorld(t, nil, func(o *app.Options) { paths = o.Paths }, "alice")
-	_, key, err := clientkey.Create(paths.Keys, "tool", clientkey.ScopeAll)
+	_, key, err := clientkey.Create(paths.Keys, "tool", clientkey.ScopeAll, clientkey.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"detour/internal/app"
+	"detour/internal/config"
 	"detour/internal/sim"
 )
 
@@ -14,7 +15,10 @@ import (
 // request is relayed as it is, so that no page spends the owner's accounts.
 func TestWebPagesDoNotSpendTheAccounts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil, func(o *app.Options) { o.Config.Server.AllowedOrigins = []string{"http://localhost:3000"} }, "alice")
+	w := newWorld(t, nil, func(o *app.Options) {
+		o.Config.Server.AllowedOrigins = []string{"http://localhost:3000"}
+		o.Config.Rules = []config.Rule{{Mode: "route"}} // no rule hands the accounts to a page
+	}, "alice")
 	for _, test := range []struct {
 		name   string
 		header http.Header

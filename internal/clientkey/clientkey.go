@@ -46,6 +46,14 @@ type Key struct {
 	Scope   Scope     `json:"scope"`
 	Created time.Time `json:"created"`
 	Last4   string    `json:"last4"` // the key's last four characters
+	Limits
+}
+
+// Limits are what a key may use. Empty lists allow everything.
+type Limits struct {
+	Providers []string `json:"providers,omitempty"`
+	Models    []string `json:"models,omitempty"` // * stands for any text
+	Accounts  []string `json:"accounts,omitempty"`
 }
 
 // Opens reports whether the key may be used at a door.
@@ -65,11 +73,11 @@ type file struct {
 
 // Create issues a key and stores its hash in the file at path, which it makes if need be. name tells people whose key
 // it is; an empty scope is ScopeAll. The returned text is the only copy of the key.
-func Create(path, name string, scope Scope) (Key, secret.String, error) {
+func Create(path, name string, scope Scope, limits Limits) (Key, secret.String, error) {
 	if scope == "" {
 		scope = ScopeAll
 	}
-	if err := checkNew(name, scope); err != nil {
+	if err := checkNew(name, scope, limits); err != nil {
 		return Key{}, secret.String{}, fmt.Errorf("create client key: %w", err)
 	}
 	var random [32]byte
@@ -80,7 +88,7 @@ func Create(path, name string, scope Scope) (Key, secret.String, error) {
 	var id [4]byte
 	_, _ = rand.Read(id[:])
 	e := entry{
-		Key:    Key{ID: hex.EncodeToString(id[:]), Name: name, Scope: scope, Created: time.Now().UTC().Truncate(time.Second), Last4: plain[len(plain)-4:]},
+		Key:    Key{ID: hex.EncodeToString(id[:]), Name: name, Scope: scope, Created: time.Now().UTC().Truncate(time.Second), Last4: plain[len(plain)-4:], Limits: limits},
 		SHA256: hex.EncodeToString(sum[:]),
 	}
 	err := update(path, func(entries []entry) ([]entry, error) {
@@ -100,7 +108,7 @@ func Create(path, name string, scope Scope) (Key, secret.String, error) {
 	return e.Key, secret.New(plain), nil
 }
 
-func checkNew(name string, scope Scope) error {
+func checkNew(name string, scope Scope, limits Limits) error {
 	if name == "" || len(name) > 64 || strings.TrimSpace(name) != name || strings.ContainsFunc(name, unicode.IsControl) {
 		return errors.New("the name must have 1 to 64 bytes, no control characters, and no space at its ends")
 	}
@@ -109,6 +117,11 @@ func checkNew(name string, scope Scope) error {
 	}
 	if !slices.Contains([]Scope{ScopeAll, ScopeAPI, ScopeProxy}, scope) {
 		return fmt.Errorf("%q is not a scope; use all, api or proxy", string(scope))
+	}
+	for _, word := range slices.Concat(limits.Providers, limits.Models, limits.Accounts) {
+		if word == "" || len(word) > 128 || strings.ContainsFunc(word, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
+			return fmt.Errorf("%q cannot be the name of a provider, model or account", word)
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strings"
@@ -20,7 +21,7 @@ import (
 
 func create(t *testing.T, path, name string, scope clientkey.Scope) (clientkey.Key, string) {
 	t.Helper()
-	k, plain, err := clientkey.Create(path, name, scope)
+	k, plain, err := clientkey.Create(path, name, scope, clientkey.Limits{Models: []string{"gpt-*"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestCreatedKeyIsRecognisedAndNotStored(t *testing.T) {
 	}
 	s := open(t, path)
 	got, ok := s.Verify(plain)
-	if !ok || got != k {
+	if !ok || !reflect.DeepEqual(got, k) {
 		t.Errorf("got %+v, %v", got, ok)
 	}
 	for _, wrong := range []string{"", "dtr_", plain[:len(plain)-1], plain + "x", strings.ToUpper(plain), plain[4:], "xtr_" + plain[4:], " " + plain, plain[:len(plain)-1] + "!"} {
@@ -67,7 +68,7 @@ func TestCreatedKeyIsRecognisedAndNotStored(t *testing.T) {
 		}
 	}
 	list, err := clientkey.List(path)
-	if err != nil || len(list) != 1 || list[0] != k {
+	if err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], k) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if text := fmt.Sprintf("%+v %#v %+v", list, s, k); strings.Contains(text, plain[4:]) {
@@ -97,7 +98,7 @@ func TestRunningStoreSeesChanges(t *testing.T) {
 		t.Error("a new key is not seen")
 	}
 	kb, b := create(t, path, "b", clientkey.ScopeAPI)
-	if got, ok := s.Verify(b); !ok || got != kb {
+	if got, ok := s.Verify(b); !ok || !reflect.DeepEqual(got, kb) {
 		t.Error("the second key is not seen")
 	}
 	if _, err := clientkey.Revoke(path, "a"); err != nil {
@@ -154,7 +155,7 @@ func TestUnusableFileLetsNobodyInAndIsLoggedOnce(t *testing.T) {
 	if _, err := clientkey.Open(path, nil); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("open: %v", err)
 	}
-	if _, _, err := clientkey.Create(path, "b", ""); err == nil {
+	if _, _, err := clientkey.Create(path, "b", "", clientkey.Limits{}); err == nil {
 		t.Error("a damaged file was overwritten")
 	}
 	if err := privfile.Write(path, good); err != nil {
@@ -188,7 +189,7 @@ func TestCreateRefuses(t *testing.T) {
 		"no name": {"", ""}, "same name": {"a", ""}, "control character": {"a\nb", ""}, "space": {" a", ""}, "long": {strings.Repeat("a", 65), ""},
 		"key as name": {"dtr_x", ""}, "scope": {"b", "root"},
 	} {
-		if _, plain, err := clientkey.Create(path, args[0], clientkey.Scope(args[1])); err == nil || !plain.IsZero() {
+		if _, plain, err := clientkey.Create(path, args[0], clientkey.Scope(args[1]), clientkey.Limits{}); err == nil || !plain.IsZero() {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -205,7 +206,7 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			if _, _, err := clientkey.Create(path, fmt.Sprint("k", i), ""); err != nil {
+			if _, _, err := clientkey.Create(path, fmt.Sprint("k", i), "", clientkey.Limits{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -227,7 +228,7 @@ func BenchmarkVerify(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "keys.json")
 	var plain string
 	for i := range 20 {
-		_, p, err := clientkey.Create(path, fmt.Sprint(i), "")
+		_, p, err := clientkey.Create(path, fmt.Sprint(i), "", clientkey.Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}

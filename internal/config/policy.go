@@ -77,7 +77,7 @@ func ruleRows() []row {
 
 func profileRows() []row {
 	return []row{
-		{Key: key("profiles.name", "", "First segment of the paths that the profile is for, as in /work/v1/models."), check: checkSegment, in: func(c *Config, i int) any { return &c.Profiles[i].Name }},
+		{Key: key("profiles.name", "", "First segment of the paths that the profile is for, as in /team/v1/models."), check: checkSegment, in: func(c *Config, i int) any { return &c.Profiles[i].Name }},
 		{Key: key("profiles.mode", "", "Route mode of its requests; empty for server.route_mode."), oneOf: "|route|exact|fuzzy", in: func(c *Config, i int) any { return &c.Profiles[i].Mode }},
 		{Key: key("profiles.providers", "[]", "Providers that may serve its requests; empty for all."), kind: list, check: checkWord, in: func(c *Config, i int) any { return &c.Profiles[i].Providers }},
 		{Key: key("profiles.accounts", "[]", "Accounts that may serve its requests; empty for all."), kind: list, check: checkID, in: func(c *Config, i int) any { return &c.Profiles[i].Accounts }},

@@ -12,14 +12,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"detour/internal/clientkey"
 )
 
 // Options configure a door. They are not changed after New.
 type Options struct {
 	// Router gets every request that the door lets in and does not answer itself.
 	Router http.Handler
-	// Verify recognises a client key and returns its name. nil: no key is needed. It is called concurrently.
-	Verify func(key string) (name string, ok bool)
+	// Verify recognises a client key. nil: there are none. It is called concurrently.
+	Verify func(key string) (k clientkey.Key, ok bool)
+	// KeysOptional admits requests without a key too; those that have one are still known by it.
+	KeysOptional bool
 	// Hosts are names and addresses that clients may use in the Host header, beside loopback ones and the address that
 	// the connection came in on. Ports do not matter.
 	Hosts []string
@@ -85,14 +89,14 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.open(w, r, host) {
 		return
 	}
-	name, ok := d.admitKey(r)
-	if !ok {
+	key, ok := d.admitKey(r)
+	if !ok && d.keysNeeded() {
 		d.Logger.Warn("client key refused", "remote", r.RemoteAddr, "method", r.Method, "path", clip(r.URL.Path))
 		unauthorized(w, r)
 		return
 	}
-	if name != "" {
-		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, name))
+	if ok {
+		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, key))
 	}
 	if r.URL.Path == "/health" { // from elsewhere, with a key
 		d.health(w, r)
@@ -100,6 +104,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	d.Router.ServeHTTP(w, r)
 }
+
+func (d *door) keysNeeded() bool { return d.Verify != nil && !d.KeysOptional }
 
 // originForm takes host, user and scheme out of a request in absolute form, which every server has to accept (RFC
 // 9112, section 3.2.2). To the router a host means that the request came through the proxy and may be relayed there:
@@ -119,7 +125,7 @@ func (d *door) open(w http.ResponseWriter, r *http.Request, host string) bool {
 	switch path := r.URL.Path; {
 	case path == "/" && read:
 		d.index(w, r)
-	case path == "/health" && (d.Verify == nil || fromLoopback(r)):
+	case path == "/health" && (!d.keysNeeded() || fromLoopback(r)):
 		d.health(w, r)
 	case d.LAN != nil && strings.HasPrefix(path, "/-/lan/"):
 		return d.LAN.serve(w, r, host)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"detour/internal/clientkey"
 	"detour/internal/door"
 )
 
@@ -30,7 +31,8 @@ func ask(t *testing.T, o door.Options, method, target string, edit func(*http.Re
 	t.Helper()
 	var out reply
 	o.Router = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out.routed, out.principal, out.seen = true, door.Principal(r.Context()), r.Header.Clone()
+		key, _ := door.Principal(r.Context())
+		out.routed, out.principal, out.seen = true, key.Name, r.Header.Clone()
 		_, _ = io.WriteString(w, "routed")
 	})
 	r := httptest.NewRequest(method, target, nil)
@@ -164,7 +166,7 @@ func TestNoCORSHeadersUnlessConfigured(t *testing.T) {
 
 func TestPreflightNeedsNoKeyAndStaysAtTheDoor(t *testing.T) {
 	t.Parallel()
-	o := door.Options{Origins: []string{"https://chat.example"}, Verify: func(string) (string, bool) { return "", false }}
+	o := door.Options{Origins: []string{"https://chat.example"}, Verify: func(string) (clientkey.Key, bool) { return clientkey.Key{}, false }}
 	preflight := func(origin string) reply {
 		return ask(t, o, http.MethodOptions, "/v1/messages", func(r *http.Request) {
 			r.Header.Set("Origin", origin)
@@ -257,7 +259,8 @@ func TestBothHTTPVersions(t *testing.T) {
 		server := httptest.NewUnstartedServer(door.New(door.Options{
 			Verify: verify,
 			Router: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.WriteString(w, door.Principal(r.Context())+r.Header.Get("Authorization"))
+				key, _ := door.Principal(r.Context())
+				_, _ = io.WriteString(w, key.Name+r.Header.Get("Authorization"))
 			}),
 		}))
 		server.EnableHTTP2 = version == 2

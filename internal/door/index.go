@@ -13,7 +13,7 @@ func (d *door) index(w http.ResponseWriter, r *http.Request) {
 	}{
 		Name:  "detour",
 		About: "Local API door to the LLM accounts of this machine's owner.",
-		Keys:  d.Verify != nil,
+		Keys:  d.keysNeeded(),
 		Endpoints: map[string]string{
 			"POST /v1/chat/completions":      "OpenAI Chat Completions",
 			"POST /v1/responses":             "OpenAI Responses",

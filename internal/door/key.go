@@ -12,10 +12,10 @@ import (
 
 type principalKey struct{}
 
-// Principal returns the name of the client key that the request came with, or "".
-func Principal(ctx context.Context) string {
-	name, _ := ctx.Value(principalKey{}).(string)
-	return name
+// Principal returns the client key that the request came with, if any.
+func Principal(ctx context.Context) (clientkey.Key, bool) {
+	k, ok := ctx.Value(principalKey{}).(clientkey.Key)
+	return k, ok
 }
 
 // keyHeaders are where clients of the three vendors put their key.
@@ -23,17 +23,17 @@ func keyHeaders() []string { return []string{"Authorization", "X-Api-Key", "X-Go
 
 // admitKey looks for a valid key in the headers that may carry one. Every header that holds one of our keys is taken
 // out of the request, so that it goes nowhere else; a client's own credentials for an upstream stay.
-func (d *door) admitKey(r *http.Request) (name string, ok bool) {
+func (d *door) admitKey(r *http.Request) (found clientkey.Key, ok bool) {
 	for _, header := range keyHeaders() {
 		values := r.Header[header]
 		for _, v := range values {
 			key := keyIn(header, v)
 			ours := strings.HasPrefix(key, clientkey.Prefix)
 			if d.Verify != nil && key != "" {
-				if n, valid := d.Verify(key); valid {
+				if k, valid := d.Verify(key); valid {
 					ours = true
 					if !ok {
-						name, ok = n, true
+						found, ok = k, true
 					}
 				}
 			}
@@ -42,7 +42,7 @@ func (d *door) admitKey(r *http.Request) (name string, ok bool) {
 			}
 		}
 	}
-	return name, ok || d.Verify == nil
+	return found, ok
 }
 
 // WithoutKeys returns h, or a copy that lacks the headers which hold keys of ours. They open this detour, so no other

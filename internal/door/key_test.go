@@ -6,12 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"detour/internal/clientkey"
 	"detour/internal/door"
 )
 
 const goodKey = "dtr_goodgoodgood"
 
-func verify(key string) (string, bool) { return "laptop", key == goodKey }
+func verify(key string) (clientkey.Key, bool) { return clientkey.Key{Name: "laptop"}, key == goodKey }
 
 func TestClientKey(t *testing.T) {
 	t.Parallel()

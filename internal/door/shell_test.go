@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"detour/internal/clientkey"
 	"detour/internal/door"
 )
 
@@ -159,7 +160,7 @@ func fetch(t *testing.T, url string) (int, string, http.Header) {
 func lanServer(t *testing.T, lan *door.LAN) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(door.New(door.Options{
-		Router: http.NotFoundHandler(), LAN: lan, Verify: func(string) (string, bool) { return "", false },
+		Router: http.NotFoundHandler(), LAN: lan, Verify: func(string) (clientkey.Key, bool) { return clientkey.Key{}, false },
 	}))
 	t.Cleanup(s.Close)
 	return s
