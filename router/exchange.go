@@ -62,6 +62,10 @@ func (x *exchange) run(hostProvider string) {
 		return
 	}
 	ctx := x.req.Context()
+	if late := x.table.clientPaces.wait(ctx, x.client.Name, &rounds{Retry: x.table.Retry}); late != nil {
+		x.failUpstream(late)
+		return
+	}
 	err := x.serve(ctx)
 	if err != nil && !x.committed && ctx.Err() == nil && !x.call.Verbatim {
 		err = x.fallBack(ctx, mode, err)
@@ -105,7 +109,7 @@ func (x *exchange) serve(ctx context.Context) error {
 			x.wish.Tried = nil
 			continue
 		}
-		if err = x.try(ctx, account); err == nil {
+		if err = x.try(ctx, account, &rounds); err == nil {
 			return nil
 		}
 		last = providers.AsError(err)
@@ -125,10 +129,15 @@ func (x *exchange) serve(ctx context.Context) error {
 }
 
 // try attempts and gives the account back, be it in a panic.
-func (x *exchange) try(ctx context.Context, a *providers.Account) (err error) {
-	err = &providers.Error{Kind: providers.KindInvalid} // nobody's fault; stands only while a panic unwinds
-	defer func() { x.table.pool.Release(a, x.wish, err) }()
-	return x.attempt(ctx, a)
+func (x *exchange) try(ctx context.Context, a *providers.Account, r *rounds) (err error) {
+	innocent := &providers.Error{Kind: providers.KindInvalid} // nobody's fault; stands while a panic unwinds
+	outcome := error(innocent)
+	defer func() { x.table.pool.Release(a, x.wish, outcome) }()
+	if late := x.table.accountPaces.wait(ctx, a.ID(), r); late != nil {
+		return late // the owner's wish, and no fault of the account's
+	}
+	outcome = x.attempt(ctx, a)
+	return outcome
 }
 
 // elsewhere tells whether another try, at whichever account, could end better.
@@ -333,13 +342,19 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 	if mode == ModeSwitch {
 		x.call.Verbatim = true
 		x.wish.Provider, x.wish.Model = hostProvider, x.name
-		return x.narrow()
+		if f := x.narrow(); f != nil {
+			return f
+		}
+		return x.afford()
 	}
 	x.asked = x.call
 	if f := x.resolve(mode, x.name); f != nil {
 		return f
 	}
 	if f := x.narrow(); f != nil {
+		return f
+	}
+	if f := x.afford(); f != nil {
 		return f
 	}
 	x.owned()

@@ -84,6 +84,9 @@ func (x *exchange) turnTo(mode Mode, name string) *dialect.Failure {
 	if f := x.narrow(); f != nil {
 		return f
 	}
+	if f := x.afford(); f != nil {
+		return f
+	}
 	x.owned()
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"detour/internal/budget"
 	"detour/router"
 )
 
@@ -204,6 +206,74 @@ func TestFallbackModelServesWhatTheOwnerNamedItFor(t *testing.T) {
 			}
 			if resp.Header.Get("X-Detour-Attempts") == "" {
 				t.Error("the answer does not tell its attempts")
+			}
+		})
+	}
+}
+
+func TestSpentBudgetEndsTheRequestOrLeavesItToOthers(t *testing.T) {
+	t.Parallel()
+	spend := func(l budget.Limit) option {
+		return func(c *router.Config, _ *fake) {
+			l.Name, l.Period, l.Unit, l.Most = "team", budget.Month, budget.PremiumRequests, 10
+			c.Budget = budget.New([]budget.Limit{l}, time.Now, nil)
+			c.Budget.Spend("", "a", time.Now(), budget.Amount{PremiumRequests: 10})
+		}
+	}
+	tests := map[string]struct {
+		limit  budget.Limit
+		served string // "" for 429
+	}{
+		"everything":      {budget.Limit{}, ""},
+		"each account":    {budget.Limit{Account: "*"}, "b"},
+		"one account":     {budget.Limit{Account: "a"}, "b"},
+		"another account": {budget.Limit{Account: "b"}, "a"},
+		"client keys":     {budget.Limit{Client: "*"}, "a"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, false, upstreamOf, withAccounts("a", "b"), spend(tt.limit))
+			resp := w.post("/v1/chat/completions", hello)
+			got := text(t, resp)
+			if resp.Header.Get("X-Served-By") != tt.served {
+				t.Errorf("status %d by %q, want %q: %s", resp.StatusCode, resp.Header.Get("X-Served-By"), tt.served, got)
+			}
+			if tt.served == "" && (resp.StatusCode != 429 || !strings.Contains(got, "budget team") || resp.Header.Get("Retry-After") == "" || resp.Header.Get("X-Should-Retry") != "false") {
+				t.Errorf("%d %v: %s", resp.StatusCode, resp.Header, got)
+			}
+		})
+	}
+}
+
+func TestPaceHoldsRequestsBackOrSaysWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		option
+		says string // "" when the second request waits and is served
+	}{
+		"client waits":             {func(c *router.Config, _ *fake) { c.ClientPace.MinInterval = 50 * time.Millisecond }, ""},
+		"client must go":           {func(c *router.Config, _ *fake) { c.ClientPace.MinInterval = time.Hour }, "client_min_interval"},
+		"account waits":            {func(c *router.Config, _ *fake) { c.AccountPace.MinInterval = 50 * time.Millisecond }, ""},
+		"account's minute is over": {func(c *router.Config, _ *fake) { c.AccountPace.PerMinute = 1 }, "account_per_minute"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, false, upstreamOf, tt.option)
+			start := time.Now()
+			first, second := w.post("/v1/chat/completions", hello), w.post("/v1/chat/completions", hello)
+			got := text(t, second)
+			switch {
+			case first.StatusCode != 200:
+				t.Errorf("first: %d", first.StatusCode)
+			case tt.says == "" && (second.StatusCode != 200 || time.Since(start) < 40*time.Millisecond):
+				t.Errorf("second: %d after %v: %s", second.StatusCode, time.Since(start), got)
+			case tt.says != "" && (second.StatusCode != 429 || !strings.Contains(got, tt.says) || second.Header.Get("Retry-After") == ""):
+				t.Errorf("second: %d: %s", second.StatusCode, got)
+			}
+			if s := w.router.Accounts()[0]; s.State != "ok" {
+				t.Errorf("the account is %s: the pace is not its fault", s.State)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"detour/internal/budget"
 	"detour/internal/dialect"
 	"detour/internal/dialect/tokens"
 	"detour/internal/record"
@@ -30,6 +31,10 @@ type Config struct {
 	Rules     []Rule    // the first that matches decides
 	Profiles  []Profile // of the API door
 	Fallbacks []Fallback
+	// Budget says who may spend no more; nil lets everybody.
+	Budget *budget.Tracker
+	// AccountPace and ClientPace hold back requests that come too fast, of each account and of each client key.
+	AccountPace, ClientPace Pace
 
 	APIMode       Mode            // route mode of the API door; "" means ModeRoute
 	ProxyMode     Mode            // route mode of the proxy door; "" means ModeRoute
@@ -96,6 +101,8 @@ type table struct {
 	carriers  carriers
 	upstreams map[dialect.Endpoint]dialect.Upstream
 	count     *tokens.Estimator
+
+	accountPaces, clientPaces *paces
 }
 
 // New makes a Router.
@@ -138,12 +145,15 @@ func (r *Router) Reload(cfg Config) error {
 		relay:     newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers:  newCarriers(cfg.CarrierKey, cfg.Accounts),
 		upstreams: upstreams(), count: r.count,
+		accountPaces: newPaces("account", cfg.AccountPace), clientPaces: newPaces("client", cfg.ClientPace),
 	}
 	old := r.table.Load()
 	if old != nil {
 		old.models.retire()
 		pool.inherit(old.pool)
 		t.models.inherit(old.models)
+		t.accountPaces.inherit(old.accountPaces)
+		t.clientPaces.inherit(old.clientPaces)
 	}
 	r.table.Store(t)
 	return nil

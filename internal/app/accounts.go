@@ -88,7 +88,8 @@ func takesEffect(name string) bool {
 		return true
 	}
 	switch name {
-	case "server.route_mode", "proxy_mode.route_mode", "proxy_mode.provider_modes", "limits.request_body", "limits.sse_event":
+	case "limits.account_min_interval", "limits.account_per_minute", "limits.client_min_interval", "limits.client_per_minute",
+		"server.route_mode", "proxy_mode.route_mode", "proxy_mode.provider_modes", "limits.request_body", "limits.sse_event":
 		return true
 	}
 	return false

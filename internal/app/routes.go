@@ -24,6 +24,8 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 	c.APIMode, c.ProxyMode = router.Mode(cfg.Server.RouteMode), router.Mode(cfg.ProxyMode.RouteMode)
 	c.ProviderModes = modes(cfg.ProxyMode.ProviderModes)
 	c.BodyLimit, c.EventLimit = cfg.Limits.RequestBody, cfg.Limits.SSEEvent
+	c.AccountPace = router.Pace{MinInterval: cfg.Limits.AccountMinInterval, PerMinute: cfg.Limits.AccountPerMinute}
+	c.ClientPace = router.Pace{MinInterval: cfg.Limits.ClientMinInterval, PerMinute: cfg.Limits.ClientPerMinute}
 	c.Rules, c.Profiles, c.Fallbacks = nil, nil, nil
 	for i, r := range cfg.Rules {
 		c.Rules = append(c.Rules, router.Rule{

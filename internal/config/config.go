@@ -114,6 +114,9 @@ type Limits struct {
 	IdleTimeout   time.Duration
 	StallTimeout  time.Duration
 	SSEEvent      int64
+	// How fast requests may follow one another; 0 for no limit.
+	AccountMinInterval, ClientMinInterval time.Duration
+	AccountPerMinute, ClientPerMinute     int
 }
 
 // Retry is [retry].

@@ -118,6 +118,10 @@ func limitRows() []row {
 		{Key: key("limits.idle_timeout", "2m", "How long a client connection may stay idle between requests."), kind: duration, min: 1e6, at: func(c *Config) any { return &c.Limits.IdleTimeout }},
 		{Key: key("limits.stall_timeout", "15m", "How long an upstream may send nothing before the attempt fails."), kind: duration, min: 1e6, at: func(c *Config) any { return &c.Limits.StallTimeout }},
 		{Key: key("limits.sse_event", "64MiB", "Largest single event of a stream."), kind: size, min: 1 << 10, max: 1 << 30, at: func(c *Config) any { return &c.Limits.SSEEvent }},
+		{Key: key("limits.account_min_interval", "0s", "Shortest time between two requests at one account; 0s for none. Requests wait for their turn up to retry.max_wait."), kind: duration, at: func(c *Config) any { return &c.Limits.AccountMinInterval }},
+		{Key: key("limits.account_per_minute", "0", "Most requests in a minute at one account; 0 for no limit."), kind: integer, max: 1 << 20, at: func(c *Config) any { return &c.Limits.AccountPerMinute }},
+		{Key: key("limits.client_min_interval", "0s", "Shortest time between two requests of one client key, and of all without a key; 0s for none."), kind: duration, at: func(c *Config) any { return &c.Limits.ClientMinInterval }},
+		{Key: key("limits.client_per_minute", "0", "Most requests in a minute of one client key, and of all without a key; 0 for no limit."), kind: integer, max: 1 << 20, at: func(c *Config) any { return &c.Limits.ClientPerMinute }},
 	}
 }
 
