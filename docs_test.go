@@ -148,12 +148,16 @@ func interceptedTable(t *testing.T) map[string]map[string]bool {
 	out := map[string]map[string]bool{}
 	for _, row := range strings.Split(strings.TrimSpace(table), "\n")[2:] {
 		cells := strings.Split(row, "|")
-		both := strings.Contains(cells[2], "with and without `/v1`")
 		ops := map[string]bool{}
-		for _, m := range operation.FindAllStringSubmatch(cells[2], -1) {
-			ops[m[1]] = true
-			if both {
-				ops[strings.Replace(m[1], m[2], "/v1"+m[2], 1)] = true
+		for part := range strings.SplitSeq(cells[2], ";") { // "below `/v1` and `/x`: `POST /a`, `GET /b`"
+			below, list, ok := strings.Cut(part, ": ")
+			if !ok {
+				t.Fatalf("README says of no prefix what is below it: %s", part)
+			}
+			for _, p := range regexp.MustCompile("`(/[^`]*)`").FindAllStringSubmatch(below, -1) {
+				for _, m := range operation.FindAllStringSubmatch(list, -1) {
+					ops[strings.Replace(m[1], m[2], strings.TrimSuffix(p[1], "/")+m[2], 1)] = true
+				}
 			}
 		}
 		for _, m := range name.FindAllStringSubmatch(cells[1], -1) {
@@ -169,7 +173,7 @@ func candidates(t *testing.T) []string {
 	t.Helper()
 	source := read(t, "router/operation.go")
 	prefixes := []string{"", "/v1"}
-	for _, m := range regexp.MustCompile(`"(/[a-z0-9/]*[a-z0-9])"`).FindAllStringSubmatch(source, -1) {
+	for _, m := range regexp.MustCompile(`"(/[a-z0-9/-]*[a-z0-9])"`).FindAllStringSubmatch(source, -1) {
 		prefixes = append(prefixes, m[1])
 	}
 	var out []string
@@ -187,8 +191,9 @@ func candidates(t *testing.T) []string {
 		add(m[1])
 	}
 	for _, op := range []string{
+		"POST /models/{id}:generateContent", "POST /models/{id}:streamGenerateContent", "POST /models/{id}:countTokens",
 		"GET /models/{id}", "GET /chat/completions", "POST /completions", "GET /files", "POST /files", "POST /messages/batches",
-		"POST /audio/speech", "GET /responses/{id}", "POST /models", "POST /oauth/token", "POST /telemetry",
+		"POST /audio/speech", "GET /responses/{id}", "POST /models", "POST /oauth/token", "POST /telemetry", "GET /wham/accounts/check", "POST /models/{id}:embedContent",
 	} {
 		add(op)
 	}

@@ -2,11 +2,13 @@ package router
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -25,6 +27,7 @@ const (
 // catalogue is one immutable picture of which account has which model.
 type catalogue struct {
 	entries     []*entry // sorted as the upstreams listed them, first account first
+	listed      []*entry // entries, and the owner's other names for some of them
 	byID        map[string]*entry
 	byCanonical map[string][]string
 	providers   map[string]bool
@@ -37,6 +40,25 @@ type entry struct {
 	provider string
 	accounts []string // sorted as configured; an account whose plan disables the model is not in it
 	native   []dialect.Endpoint
+	alias    string // the owner's name for it, of an entry that is another's alias
+}
+
+// id is the name that clients see.
+func (e *entry) id() string { return cmp.Or(e.alias, e.model.ID) }
+
+// addAliases lists the names that the owner gave to models, unless a model has that name itself.
+func (c *catalogue) addAliases(alias map[string]string) {
+	c.listed = slices.Clone(c.entries)
+	names := Models{Alias: alias}
+	for _, name := range slices.Sorted(maps.Keys(alias)) {
+		e, ok := c.byID[names.configured(name, ModeRoute)]
+		if _, taken := c.byID[name]; !ok || taken {
+			continue
+		}
+		listed := *e
+		listed.alias = name
+		c.listed = append(c.listed, &listed)
+	}
 }
 
 func (c *catalogue) empty() bool { return len(c.entries) == 0 }
@@ -63,6 +85,7 @@ type catalogues struct {
 	observe   func(*providers.Account, error) // told of every listing that failed
 	log       *slog.Logger
 	now       func() time.Time
+	alias     map[string]string
 	life      context.Context //nolint:containedctx // of the Router: fetches outlive the requests that begin them
 
 	mu       sync.Mutex // guards what follows; never held over I/O
@@ -73,7 +96,7 @@ type catalogues struct {
 }
 
 func newCatalogues(life context.Context, cfg Config, observe func(*providers.Account, error), now func() time.Time) *catalogues {
-	c := &catalogues{providers: cfg.Providers, accounts: cfg.Accounts, observe: observe, log: cfg.Logger, now: now, life: life, listings: map[string]listing{}}
+	c := &catalogues{providers: cfg.Providers, accounts: cfg.Accounts, observe: observe, log: cfg.Logger, now: now, alias: cfg.Models.Alias, life: life, listings: map[string]listing{}}
 	c.current = c.merge()
 	return c
 }
@@ -219,39 +242,35 @@ func (c *catalogues) merge() *catalogue {
 	for _, ids := range out.byCanonical {
 		sortByPreference(ids, out.byID)
 	}
-	out.body = out.render()
+	out.addAliases(c.alias)
+	out.body = renderList(out.listed, listOpenAI)
 	return out
 }
 
-// render writes the answer to GET /v1/models: the upstream's entries unchanged, each with an x_detour block.
-func (c *catalogue) render() []byte {
-	var b bytes.Buffer
-	b.WriteString(`{"object":"list","data":[`)
-	for i, e := range c.entries {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(e.render())
-	}
-	b.WriteString(`]}`)
-	return b.Bytes()
-}
-
+// render writes the upstream's entry unchanged, but for the name of an alias, with an x_detour block.
 func (e *entry) render() []byte {
 	raw := bytes.TrimSpace(e.model.Raw)
 	if len(raw) < 2 || raw[0] != '{' {
 		raw, _ = json.Marshal(map[string]string{"id": e.model.ID, "object": "model"})
 	}
+	if e.alias != "" {
+		raw = withID(raw, e.alias)
+	}
 	accounts := e.accounts
 	if accounts == nil {
 		accounts = []string{}
+	}
+	aliasOf := ""
+	if e.alias != "" {
+		aliasOf = e.model.ID
 	}
 	block, _ := json.Marshal(struct {
 		Provider  string             `json:"provider"`
 		Accounts  []string           `json:"accounts"`
 		Endpoints []dialect.Endpoint `json:"endpoints"`
 		Usable    bool               `json:"usable"`
-	}{e.provider, accounts, e.native, len(accounts) > 0})
+		AliasOf   string             `json:"alias_of,omitempty"`
+	}{e.provider, accounts, e.native, len(accounts) > 0, aliasOf})
 	body := bytes.TrimRight(raw[:len(raw)-1], " \t\r\n")
 	out := slices.Concat(body)
 	if !bytes.Equal(body, []byte("{")) {

@@ -14,6 +14,7 @@ import (
 	"github.com/tidwall/sjson"
 
 	"detour/internal/dialect"
+	"detour/internal/dialect/chat"
 	"detour/internal/record"
 	"detour/internal/secret"
 	"detour/providers"
@@ -414,7 +415,7 @@ func (x *exchange) fail(f dialect.Failure) {
 	}
 	format := x.op.voice
 	if format == nil {
-		format = x.table.surfaces[""].paths["POST /chat/completions"].voice
+		format = chat.Format{}
 	}
 	if x.rec.Error == "" {
 		x.rec.Error = cmp.Or(f.Code, "invalid")

@@ -19,6 +19,7 @@ type operation struct {
 	voice    voice
 	format   dialect.Format // for answers in the client's own dialect; nil when no upstream speaks it
 	client   dialect.Client // for answers that are translated; nil when that makes no sense
+	shape    listShape      // of a list of models, unless the request asks for another
 }
 
 // voice is what every dialect needs here: to look into its requests and to word its errors.
@@ -28,51 +29,107 @@ type voice interface {
 	AppendError(dst []byte, f dialect.Failure) []byte
 }
 
-// surface is a set of paths that one kind of host serves.
+// surface is what one kind of host serves.
 type surface struct {
-	provider string   // whose API it is, for [proxy_mode.provider_modes]
-	prefixes []string // the paths below work behind each of these
+	provider string // whose API it is, for [proxy_mode.provider_modes]
+	groups   []group
+	gemini   bool   // serves Gemini's paths, which name model and method in one segment
+	geminiAt string // stands in front of Gemini's paths
+}
+
+// group is a set of paths that a host serves behind each of some prefixes.
+type group struct {
+	prefixes []string
 	paths    map[string]operation
-	gemini   bool // serves Gemini's paths, which name model and method in one segment
 }
 
 // surfaces returns the operation table by host. Paths are matched whole; what is not listed is relayed. OAuth,
-// identity, telemetry and file paths are never listed. The entry "" is the API door's, and that of hosts which the
-// owner adds to the intercepted ones.
+// identity, telemetry and file paths are never listed, and neither are lists of models whose entries hold what only
+// their own host knows. The entry "" is the API door's, and that of hosts which the owner adds to the intercepted ones.
 func surfaces() map[string]*surface {
-	chat := operation{dialect.EndpointChat, chat.Format{}, chat.Format{}, chat.Codec{}}
-	responses := operation{dialect.EndpointResponses, responses.Format{}, responses.Format{}, responses.Codec{}}
-	messages := operation{dialect.EndpointMessages, messages.Format{}, messages.Format{}, messages.Codec{}}
-	count, embeddings, models := messages, chat, chat
-	count.endpoint, embeddings.endpoint, models.endpoint = dialect.EndpointCountTokens, dialect.EndpointEmbeddings, dialect.EndpointModels
+	chat := operation{dialect.EndpointChat, chat.Format{}, chat.Format{}, chat.Codec{}, ""}
+	responses := operation{dialect.EndpointResponses, responses.Format{}, responses.Format{}, responses.Codec{}, ""}
+	messages := operation{dialect.EndpointMessages, messages.Format{}, messages.Format{}, messages.Codec{}, ""}
+	count, embeddings := messages, chat
+	count.endpoint, embeddings.endpoint = dialect.EndpointCountTokens, dialect.EndpointEmbeddings
 	embeddings.client = nil
-
-	openai := map[string]operation{
-		"POST /chat/completions": chat,
-		"POST /responses":        responses,
-		"POST /embeddings":       embeddings,
-		"GET /models":            models,
+	list := func(voice operation, shape listShape) operation {
+		voice.endpoint, voice.shape = dialect.EndpointModels, shape
+		return voice
 	}
+
+	completions := map[string]operation{
+		"POST /chat/completions": chat,
+		"POST /embeddings":       embeddings,
+		"GET /models":            list(chat, listOpenAI),
+	}
+	openai := with(completions, map[string]operation{"POST /responses": responses})
 	anthropic := map[string]operation{
 		"POST /messages":              messages,
 		"POST /messages/count_tokens": count,
 	}
-	all := maps.Clone(openai)
-	maps.Copy(all, anthropic)
-	return map[string]*surface{
-		"":                  {prefixes: []string{"/v1", ""}, paths: all, gemini: true},
-		"api.openai.com":    {provider: "openai", prefixes: []string{"/v1"}, paths: openai},
-		"api.anthropic.com": {provider: "anthropic", prefixes: []string{"/v1"}, paths: anthropic},
-		// Copilot's own paths have no version, except those of Messages; clients are seen to send both.
-		copilotHost: {provider: "github-copilot", prefixes: []string{"", "/v1"}, paths: all},
+	all := with(openai, anthropic)
+	zhipu := []group{
+		{[]string{"/api/paas/v4", "/api/coding/paas/v4"}, completions},
+		{[]string{"/api/anthropic/v1"}, anthropic},
 	}
+	gemini := group{[]string{"/v1beta"}, map[string]operation{"GET /models": list(operation{voice: gemini.Codec{}}, listGemini)}}
+	return map[string]*surface{
+		"":                  {groups: []group{{[]string{"/v1", ""}, all}, gemini}, gemini: true},
+		"api.openai.com":    {provider: "openai", groups: []group{{[]string{"/v1"}, openai}}},
+		"chatgpt.com":       {provider: "chatgpt", groups: []group{{[]string{"/backend-api/codex"}, map[string]operation{"POST /responses": responses}}}},
+		"api.anthropic.com": {provider: "anthropic", groups: []group{{[]string{"/v1"}, with(anthropic, map[string]operation{"GET /models": list(messages, listAnthropic)})}}},
+		// Copilot's own paths have no version, except those of Messages; clients are seen to send both.
+		copilotHost: {provider: "github-copilot", groups: []group{{[]string{"", "/v1"}, all}}},
+		"generativelanguage.googleapis.com": {provider: "gemini", gemini: true, groups: []group{
+			{[]string{"/v1beta/openai"}, completions}, {append(gemini.prefixes, "/v1"), gemini.paths},
+		}},
+		"api.deepseek.com": {provider: "deepseek", groups: []group{{[]string{"", "/v1"}, completions}, {[]string{"/anthropic/v1"}, anthropic}}},
+		"openrouter.ai":    {provider: "openrouter", groups: []group{{[]string{"/api/v1"}, without(all, "GET /models")}}},
+		"api.z.ai":         {provider: "zai", groups: zhipu},
+		"open.bigmodel.cn": {provider: "zhipuai", groups: zhipu},
+		"opencode.ai":      {provider: "opencode", gemini: true, geminiAt: "/zen", groups: []group{{[]string{"/zen/v1", "/zen/go/v1"}, all}}},
+	}
+}
+
+// with is a and b together.
+func with(a, b map[string]operation) map[string]operation {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+// without is all but what.
+func without(all map[string]operation, what string) map[string]operation {
+	out := maps.Clone(all)
+	delete(out, what)
+	return out
 }
 
 const copilotHost = "api.githubcopilot.com"
 
 // InterceptHosts lists the hosts whose requests the router serves.
 func InterceptHosts() []string {
-	return []string{"api.anthropic.com", copilotHost, "api.business.githubcopilot.com", "api.enterprise.githubcopilot.com", "api.individual.githubcopilot.com", "api.openai.com"}
+	hosts := []string{"api.business.githubcopilot.com", "api.enterprise.githubcopilot.com", "api.individual.githubcopilot.com"}
+	for host := range surfaces() {
+		if host != "" {
+			hosts = append(hosts, host)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+// HostProviders lists the names that [proxy_mode.provider_modes] knows: whose the intercepted hosts are.
+func HostProviders() []string {
+	var names []string
+	for _, s := range surfaces() {
+		if s.provider != "" {
+			names = append(names, s.provider)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // lookup finds the surface of a host: the API door's when host is "".
@@ -88,22 +145,26 @@ func (t *table) lookup(host string) *surface {
 
 // match returns the operation of a request, and for GET /models/{id} the id. alt is the query parameter of that name.
 func (s *surface) match(method, path, alt string) (op operation, id string, ok bool) {
-	for _, prefix := range s.prefixes {
-		rest, found := strings.CutPrefix(path, prefix)
-		if !found {
-			continue
-		}
-		if op, ok = s.paths[method+" "+rest]; ok {
-			return op, "", true
-		}
-		if id, found = strings.CutPrefix(rest, "/models/"); found && id != "" && method == http.MethodGet {
-			if op, ok = s.paths["GET /models"]; ok {
-				return op, id, true
+	for _, g := range s.groups {
+		for _, prefix := range g.prefixes {
+			rest, found := strings.CutPrefix(path, prefix)
+			if !found {
+				continue
+			}
+			if op, ok = g.paths[method+" "+rest]; ok {
+				return op, "", true
+			}
+			if id, found = strings.CutPrefix(rest, "/models/"); found && id != "" && method == http.MethodGet {
+				if op, ok = g.paths["GET /models"]; ok {
+					return op, id, true
+				}
 			}
 		}
 	}
 	if s.gemini && method == http.MethodPost {
-		return geminiOperation(path, alt)
+		if path, found := strings.CutPrefix(path, s.geminiAt); found {
+			return geminiOperation(path, alt)
+		}
 	}
 	return operation{}, "", false
 }
@@ -111,11 +172,14 @@ func (s *surface) match(method, path, alt string) (op operation, id string, ok b
 // geminiOperation reads what the other dialects have in their bodies off the path.
 func geminiOperation(path, alt string) (operation, string, bool) {
 	codec, method, ok := gemini.Operation(path, alt)
+	if !ok {
+		return operation{}, "", false
+	}
 	op := operation{endpoint: dialect.EndpointGenerate, voice: codec, client: codec}
 	if method == gemini.Count {
 		op.endpoint = dialect.EndpointGenerateCount
 	}
-	return op, "", ok
+	return op, "", true
 }
 
 // methods lists the methods that path is served under, for a 405.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -295,27 +294,6 @@ func (x *exchange) notFound(s *surface, path string) {
 		return
 	}
 	x.fail(dialect.Failure{Status: http.StatusNotFound, Code: "unknown_url", Message: fmt.Sprintf("Unknown request URL: %s %s.", x.req.Method, x.req.URL.Path)})
-}
-
-// listModels answers GET /models and GET /models/{id} from the merged catalogue.
-func (x *exchange) listModels(id string) {
-	cat := x.table.models.get(x.req.Context())
-	if cat.empty() && len(x.table.Accounts) > 0 {
-		if st := x.table.pool.Status(); slices.ContainsFunc(st, func(s AccountStatus) bool { return s.Tier != providers.Disabled }) {
-			x.fail(dialect.Failure{Status: http.StatusServiceUnavailable, Code: "models_unavailable", Message: "No account could list its models just now; see the log for why."})
-			return
-		}
-	}
-	body := cat.body
-	if id != "" {
-		e, ok := cat.find(id)
-		if !ok {
-			x.fail((&unknownModelError{name: id, near: cat.near(id)}).failure())
-			return
-		}
-		body = e.render()
-	}
-	x.respondJSON(http.StatusOK, body)
 }
 
 func (x *exchange) respondJSON(status int, body []byte) {

@@ -102,7 +102,7 @@ func newWorld(t *testing.T, scenario *sim.Scenario, change func(*app.Options), a
 		}
 	}
 	o.Config.ProxyMode.Hosts = map[string]string{}
-	for _, h := range []string{"api.openai.com", "api.anthropic.com", "api.githubcopilot.com", "www.example.test"} {
+	for _, h := range []string{"api.openai.com", "api.anthropic.com", "api.githubcopilot.com", "www.example.test", "chatgpt.com", "generativelanguage.googleapis.com", "api.deepseek.com", "openrouter.ai", "api.z.ai", "open.bigmodel.cn", "opencode.ai"} {
 		o.Config.ProxyMode.Hosts[h] = w.sim.OriginAddr()
 	}
 	for _, a := range accounts {

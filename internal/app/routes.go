@@ -3,8 +3,10 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"detour/internal/config"
+	"detour/providers"
 	"detour/router"
 )
 
@@ -58,6 +60,12 @@ func checkPolicy(cfg *config.Config, file string, u *Upstream) (notes []string, 
 			if _, err := u.Account(id); err != nil {
 				notes = append(notes, fmt.Sprintf("%s at line %d names the account %s, which is not there", what, line, id))
 			}
+		}
+	}
+	for name := range cfg.ProxyMode.ProviderModes {
+		if known := router.HostProviders(); !slices.Contains(known, name) {
+			key := "proxy_mode.provider_modes." + name
+			wrong.Problems = append(wrong.Problems, config.Problem{Line: config.LineOf(file, key), Key: key, Message: providers.UnknownName("provider", name, known).Error()})
 		}
 	}
 	for i, r := range cfg.Rules {

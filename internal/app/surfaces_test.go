@@ -30,12 +30,25 @@ func TestEverySurfaceThroughBothDoors(t *testing.T) {
 		{"messages streamed", "api.anthropic.com", "/v1/messages", `{"model":"claude-haiku-4.5","max_tokens":64,"stream":true,` + say + `}`, sim.OpMessages, []string{"event: message_start", "event: message_stop"}},
 		{"count_tokens", "api.anthropic.com", "/v1/messages/count_tokens", `{"model":"claude-haiku-4.5",` + say + `}`, sim.OpCountTokens, []string{"input_tokens"}},
 		{"embeddings", "api.openai.com", "/v1/embeddings", `{"model":"text-embedding-3-small","input":"one"}`, sim.OpEmbeddings, []string{`"embedding"`}},
+		{"Codex with a ChatGPT sign-in", "chatgpt.com", "/backend-api/codex/responses", `{"model":"gpt-5.4","stream":true,"input":"ping","store":false}`, sim.OpResponses, []string{"response.completed"}},
+		{"Gemini", "generativelanguage.googleapis.com", "/v1beta/models/gpt-4o:generateContent", `{"contents":[{"role":"user","parts":[{"text":"ping"}]}]}`, sim.OpChat, []string{`"finishReason":"STOP"`, "answer from gpt-4o"}},
+		{"Gemini streamed", "generativelanguage.googleapis.com", "/v1beta/models/gpt-4o:streamGenerateContent?alt=sse&key=client-own", `{"contents":[{"role":"user","parts":[{"text":"ping"}]}]}`, sim.OpChat, []string{`"finishReason":"STOP"`}},
+		{"Gemini's OpenAI paths", "generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", `{"model":"gpt-4o",` + say + `}`, sim.OpChat, []string{"answer from gpt-4o"}},
+		{"DeepSeek", "api.deepseek.com", "/chat/completions", `{"model":"gpt-4o",` + say + `}`, sim.OpChat, []string{"answer from gpt-4o"}},
+		{"DeepSeek's Messages", "api.deepseek.com", "/anthropic/v1/messages", `{"model":"claude-haiku-4.5","max_tokens":64,` + say + `}`, sim.OpMessages, []string{`"stop_reason":"end_turn"`}},
+		{"OpenRouter", "openrouter.ai", "/api/v1/chat/completions", `{"model":"openai/gpt-4o",` + say + `}`, sim.OpChat, []string{"answer from gpt-4o"}},
+		{"Z.ai", "api.z.ai", "/api/coding/paas/v4/chat/completions", `{"model":"gpt-4o",` + say + `}`, sim.OpChat, []string{"answer from gpt-4o"}},
+		{"Zhipu", "open.bigmodel.cn", "/api/anthropic/v1/messages", `{"model":"claude-haiku-4.5","max_tokens":64,` + say + `}`, sim.OpMessages, []string{`"stop_reason":"end_turn"`}},
+		{"opencode", "opencode.ai", "/zen/v1/responses", `{"model":"gpt-5.4","input":"ping"}`, sim.OpResponses, []string{`"status":"completed"`}},
 		{"Copilot's own path", "api.githubcopilot.com", "/chat/completions", `{"model":"gpt-4o",` + say + `}`, sim.OpChat, []string{"answer from gpt-4o"}},
 	}
 	w := newWorld(t, nil, nil, "alice")
 	clients := map[string]*http.Client{"proxy h1": w.client(false), "proxy h2": w.client(true), "api": http.DefaultClient}
 	for door, client := range clients {
 		for _, tc := range cases {
+			if door == "api" && !strings.HasPrefix(tc.path, "/v1/") && !strings.HasPrefix(tc.path, "/v1beta/models/") && tc.path != "/chat/completions" {
+				continue // a path of one host only
+			}
 			t.Run(door+"/"+tc.name, func(t *testing.T) {
 				t.Parallel()
 				base := "https://" + tc.host

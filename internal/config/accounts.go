@@ -70,6 +70,15 @@ func LineOfAccount(file, id, key string) int {
 	return f.doc.lineOf(p)
 }
 
+// LineOf returns the line of a setting in file, 0 when it cannot be told: it is for messages.
+func LineOf(file, key string) int {
+	data, _, err := privfile.ReadShared(file)
+	if err != nil {
+		return 0
+	}
+	return parse(data, filepath.Dir(file)).doc.lineOf(dotted(key))
+}
+
 // SaveAccount adds a to accounts.toml or replaces the account with the same id there. Other accounts, and comments,
 // stay as they are. A file that LoadAccounts would refuse is left alone.
 func SaveAccount(file string, a Account) error {
