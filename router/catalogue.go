@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"detour/internal/dialect"
+	"detour/internal/llm"
 	"detour/providers"
 )
 
@@ -40,6 +41,7 @@ type entry struct {
 	provider string
 	accounts []string // sorted as configured; an account whose plan disables the model is not in it
 	native   []dialect.Endpoint
+	efforts  []llm.Effort
 	alias    string // the owner's name for it, of an entry that is another's alias
 }
 
@@ -236,6 +238,9 @@ func (c *catalogues) merge() *catalogue {
 				}
 				e.accounts = append(e.accounts, a.ID())
 				e.native = p.Dialects(e.model)
+				if t, ok := p.(providers.Targeter); ok {
+					e.efforts = t.Target(e.model).Efforts
+				}
 			}
 		}
 	}

@@ -129,3 +129,36 @@ func TestClientKeySeesOnlyTheModelsItMayUse(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// Codex refuses a catalogue with an entry that lacks instructions, and sends none to a model whose instructions are
+// empty.
+func TestCodexCatalogueHoldsWhatCodexNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, nil)
+	var list struct {
+		Models []struct {
+			Slug             string `json:"slug"`
+			BaseInstructions string `json:"base_instructions"`
+			ShellType        string `json:"shell_type"`
+			Visibility       string `json:"visibility"`
+			Truncation       struct {
+				Mode  string `json:"mode"`
+				Limit int    `json:"limit"`
+			} `json:"truncation_policy"`
+			Efforts *[]struct{}    `json:"supported_reasoning_levels"`
+			API     bool           `json:"supported_in_api"`
+			Tools   *[]json.Number `json:"experimental_supported_tools"`
+		} `json:"models"`
+	}
+	if err := json.Unmarshal([]byte(text(t, w.do(w.door, http.MethodGet, "/v1/models?client_version=0.169.0", ""))), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Models) != 5 {
+		t.Errorf("%d models, want those that can chat and are switched on", len(list.Models))
+	}
+	for _, m := range list.Models {
+		if m.Slug == "" || m.BaseInstructions == "" || m.ShellType == "" || m.Visibility != "list" || m.Truncation.Limit == 0 || m.Efforts == nil || !m.API || m.Tools == nil {
+			t.Errorf("%+v", m)
+		}
+	}
+}
