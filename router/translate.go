@@ -64,7 +64,10 @@ func (x *exchange) speak(e *entry) *dialect.Failure {
 		switch {
 		case want != dialect.EndpointResponses && bytes.Contains(body, []byte(carrier.Prefix)):
 			return x.translate(want, e, body) // state of models of other dialects must be taken out
-		case want != dialect.EndpointChat || !slices.Contains(e.native, dialect.EndpointResponses) || !toolsWithEffort(body):
+		case want == dialect.EndpointChat && slices.Contains(e.native, dialect.EndpointResponses) && toolsWithEffort(body):
+		case want == dialect.EndpointChat && customTools(body) && !x.table.target(e).CustomTools:
+			return x.translate(want, e, body) // as functions, and back
+		default:
 			return nil
 		}
 	}
@@ -82,6 +85,19 @@ func toolsWithEffort(body []byte) bool {
 	return effort.Str != "" && effort.Str != "none" && gjson.GetBytes(body, "tools.#").Int() > 0
 }
 
+// customTools recognises tools that take free text, which few models take on Chat.
+func customTools(body []byte) bool {
+	return gjson.GetBytes(body, `tools.#(type=="custom")`).Exists()
+}
+
+// target is what encoders must know of a model.
+func (t *table) target(e *entry) dialect.Target {
+	if s, ok := t.Providers[e.provider].(providers.Targeter); ok {
+		return s.Target(e.model)
+	}
+	return dialect.Target{Model: e.model.ID, MaxOutput: e.model.MaxOutput}
+}
+
 func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *dialect.Failure {
 	t := &translation{client: x.op.client, upstream: x.table.upstreams[endpoint]}
 	if t.client == nil || t.upstream == nil {
@@ -95,10 +111,7 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 		}
 		return f
 	}
-	t.target = dialect.Target{Model: e.model.ID, MaxOutput: e.model.MaxOutput}
-	if s, ok := x.table.Providers[e.provider].(providers.Targeter); ok {
-		t.target = s.Target(e.model)
-	}
+	t.target = x.table.target(e)
 	if s, ok := x.op.client.(interface{ ContentType() string }); ok {
 		x.contentType = s.ContentType()
 	}

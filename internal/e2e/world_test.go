@@ -115,9 +115,13 @@ func newWorld(t *testing.T, scenario *sim.Scenario, config string, accounts ...s
 	// The second line is what agents call beside their model: nothing may leave this machine.
 	for _, h := range []string{
 		"api.openai.com", "api.anthropic.com", "api.githubcopilot.com", site,
+		"generativelanguage.googleapis.com", "play.googleapis.com", "opencode.ai",
 		"chatgpt.com", "ab.chatgpt.com", "github.com", "api.github.com", "raw.githubusercontent.com", "statsig.anthropic.com", "mcp-proxy.anthropic.com", "downloads.claude.ai", "storage.googleapis.com",
 	} {
 		fmt.Fprintf(&toml, "%q = %q\n%q = %q\n", h+":443", s.OriginAddr(), h+":80", s.PlainAddr())
+	}
+	for _, h := range []string{"models.opencode.ai", "models.dev"} { // lists that agents believe: better none
+		fmt.Fprintf(&toml, "%q = %q\n", h+":443", "127.0.0.1:9")
 	}
 	toml.WriteString(config)
 	for _, a := range accounts {
