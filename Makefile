@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X main.buildVersion=$(VERSION)
 FUZZTIME ?= 20s
 
-.PHONY: build run demo test race check fmt fuzz bench h2spec cover e2e golden clean
+.PHONY: build run demo test race check fmt fuzz bench h2spec cover e2e e2e-all golden clean
 
 build: ## build bin/detour
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/detour ./cmd/detour
@@ -37,6 +37,9 @@ fuzz: ## every fuzz target for FUZZTIME each
 
 e2e: build ## the real binary with real shells and clients
 	$(GO) test -count=1 -timeout 20m -tags e2e ./internal/e2e/...
+
+e2e-all: build ## the same with every agent that is known to run, about 20 minutes
+	DETOUR_E2E_ALL=1 $(GO) test -count=1 -timeout 60m -tags e2e ./internal/e2e/...
 
 BENCH ?= # -quick, -only TEXT, -system TEXT, -json FILE
 bench: build ## detour beside its peers, about 7 minutes; BENCH=-quick for 90 seconds
