@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"providers/providertest":       {"providers", "internal/..."},
 	"router":                       {"providers", "internal/budget", "internal/dialect", "internal/dialect/...", "internal/llm", "internal/secret", "internal/sse", "internal/suggest", "internal/record"},
 	"internal/app":                 {"..."},
-	"internal/bench":               {"ca", "internal/sim"},
+	"internal/bench":               {"ca", "internal/sim", "internal/dialect", "internal/dialect/...", "internal/llm", "internal/sse"},
 	"cmd/detour":                   {"..."},
 }
 

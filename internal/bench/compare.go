@@ -130,6 +130,7 @@ const (
 	mMillis  = "ms"
 	mMB      = "idle RSS MB"
 	mMicros  = "µs"
+	mAllocs  = "allocs"
 	mPerPeer = "× best peer"
 )
 

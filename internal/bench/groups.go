@@ -46,6 +46,14 @@ func groups() []group {
 		{"API door, streamed answer, 16 connections", func(ctx context.Context, r *rig, name string) ([]result, error) {
 			return doorGroup(ctx, r, name, true, 16)
 		}},
+		{"API door, streamed and translated, 1 connection", func(ctx context.Context, r *rig, name string) ([]result, error) {
+			return translatedDoorGroup(ctx, r, name, 1)
+		}},
+		{"API door, streamed and translated, 16 connections", func(ctx context.Context, r *rig, name string) ([]result, error) {
+			return translatedDoorGroup(ctx, r, name, 16)
+		}},
+		{"large request, decoded and encoded", requestTranslationGroup},
+		{"text delta, decoded and encoded", deltaTranslationGroup},
 		{"50 streams at once, an event each 50 ms", pacedGroup},
 		{"idle streams", idleStreamGroup},
 		{"start to listening", startGroup},
