@@ -266,3 +266,17 @@ func TestAppendTextUnescapesInPlace(t *testing.T) {
 		}
 	}
 }
+
+// AppendString looks at eight bytes at a time; every byte must be seen at every place.
+func TestAppendStringSeesEveryByteAtEveryPlace(t *testing.T) {
+	t.Parallel()
+	inner := func(s string) string { b := rawjson.AppendString(nil, s); return string(b[1 : len(b)-1]) }
+	for c := range 256 {
+		for at := range 20 {
+			pre, mid, post := strings.Repeat("a", at), string([]byte{byte(c)}), strings.Repeat("z", 20-at)
+			if got, want := inner(pre+mid+post), pre+inner(mid)+post; got != want {
+				t.Fatalf("byte %#x at %d: got %q, want %q", c, at, got, want)
+			}
+		}
+	}
+}

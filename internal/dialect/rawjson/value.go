@@ -108,6 +108,12 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	from := 0 // what is before it has been appended
 	for i := 0; i < len(s); {
+		for i+8 <= len(s) && plain8(s[i:i+8]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if c >= 0x20 && c < 0x7f && c != '"' && c != '\\' {
 			i++
@@ -147,6 +153,18 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 	}
 	dst = append(dst, s[from:]...)
 	return append(dst, '"')
+}
+
+// plain8 tells whether none of eight bytes is a quote, a backslash, a control character or beyond ASCII.
+func plain8[S string | []byte](s S) bool {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	_ = s[7]
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quote, slash, del := w^ones*'"', w^ones*'\\', w^ones*0x7f
+	return ((quote-ones)&^quote|(slash-ones)&^slash|(del-ones)&^del|(w-ones*0x20)&^w|w)&highs == 0
 }
 
 // Int returns the integer that raw is. ok is false for anything that is not a number; fractions are cut off and what
