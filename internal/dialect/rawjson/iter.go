@@ -100,6 +100,9 @@ func (it *Iter) Raw() []byte { return it.b[it.lo:it.hi:it.hi] }
 // Span returns where the value lies in the text.
 func (it *Iter) Span() (lo, hi int) { return it.lo, it.hi }
 
+// Member returns where the member lies in the text: its key and its value, or an element.
+func (it *Iter) Member() (lo, hi int) { return it.at, it.hi }
+
 // Get follows keys from the object that raw is and returns the text of the value, or nil. Of members with the same
 // name the last counts, as in the JSON decoders of most languages.
 func Get(raw []byte, keys ...string) []byte {
