@@ -5,6 +5,7 @@ package responses
 
 import (
 	"bytes"
+	"hash/fnv"
 
 	"detour/internal/dialect"
 	"detour/internal/dialect/rawjson"
@@ -42,7 +43,7 @@ func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 			for items := rawjson.Elements(body, from); items.Next(); {
 				lo, hi := items.Span()
 				var inner rawjson.Patch
-				if seal(&inner, items.Raw(), o.Seal); !inner.Empty() {
+				if seal(&inner, items.Raw(), o.Seal, nil); !inner.Empty() {
 					p.Replace(lo, hi, inner.Apply(nil, items.Raw()))
 				}
 			}
@@ -88,8 +89,16 @@ func readPrice(u *llm.Usage, raw []byte) {
 	}
 }
 
-// seal packs the blob of an item together with the item's own id, to which the upstream has bound it.
-func seal(p *rawjson.Patch, item []byte, with func(id, blob string) string) {
+// sealed is the blob of an item that was sealed last.
+type sealed struct {
+	blob  uint64 // hash of the upstream's
+	value []byte // JSON text of what the client got
+}
+
+// seal packs the blob of an item together with the item's own id, to which the upstream has bound it. An upstream may
+// repeat the blob of an item under another id, to which it is not bound: what last has for it counts then. last may be
+// nil.
+func seal(p *rawjson.Patch, item []byte, with func(id, blob string) string, last *sealed) {
 	if with == nil || rawjson.Of(item) != rawjson.Object {
 		return
 	}
@@ -107,8 +116,17 @@ func seal(p *rawjson.Patch, item []byte, with func(id, blob string) string) {
 			continue
 		}
 		lo, hi := it.Span()
-		sealed := with(string(rawjson.Text(id)), string(rawjson.Text(it.Raw())))
-		p.Replace(lo, hi, rawjson.AppendString(nil, sealed))
+		h := fnv.New64a()
+		_, _ = h.Write(it.Raw())
+		if last != nil && last.value != nil && last.blob == h.Sum64() {
+			p.Replace(lo, hi, last.value)
+			continue
+		}
+		value := rawjson.AppendString(nil, with(string(rawjson.Text(id)), string(rawjson.Text(it.Raw()))))
+		p.Replace(lo, hi, value)
+		if last != nil {
+			last.blob, last.value = h.Sum64(), value
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ type item struct {
 	done     []byte // the finished item as the client got it, nil if it is not kept
 	parts    int    // content parts that were announced
 	summary  int    // summary parts that were announced
+	sealed   sealed // its blob
 	blank    dialect.BlankRun
 }
 
@@ -126,7 +127,7 @@ func (t *tap) mendItem(raw []byte, it *item, done bool) []byte {
 			p.Set(open, "status", status, []byte(`"completed"`))
 		}
 	}
-	seal(p, raw, t.o.Seal)
+	seal(p, raw, t.o.Seal, &it.sealed)
 	if p.Empty() {
 		return raw
 	}
@@ -144,6 +145,7 @@ func (t *tap) onItem(dst, data []byte, h *head, done bool) []byte {
 	}
 	it := &t.items[i]
 	t.place(h, i)
+	it.sealed = sealed{} // this event has blob and id as they belong together
 	mended := t.mendItem(h.item.Raw, it, done)
 	if len(mended) != len(h.item.Raw) || !bytes.Equal(mended, h.item.Raw) {
 		t.patch.Replace(h.item.Lo, h.item.Hi, mended)

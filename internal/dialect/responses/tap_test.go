@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidwall/gjson"
+
 	"detour/internal/dialect"
 	"detour/internal/dialect/carrier"
 	"detour/internal/dialect/dialecttest"
@@ -273,6 +275,30 @@ func TestRotatingIDsBecomeOneAndBlobsTravelWithTheirOwn(t *testing.T) {
 	body := responses.Unseal([]byte(`{"input":[`+sealed+`,"x"],"model":"m"}`), codec.Open)
 	if want := `{"input":[{"type":"reasoning", "id":"` + raw(3) + `","encrypted_content":"gAAAA","x":1.0},"x"],"model":"m"}`; string(body) != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)
+	}
+}
+
+func TestBlobRepeatedUnderAnotherIDStaysWithTheIDThatItIsBoundTo(t *testing.T) {
+	t.Parallel()
+	codec := carrier.New([]byte("secret"))
+	in := created("r1") +
+		ev("response.output_item.added", 1, `"output_index":0,"item":{"id":"raw1","type":"reasoning","summary":[],"encrypted_content":"gAAAA"}`) +
+		ev("response.output_item.done", 2, `"output_index":0,"item":{"id":"raw2","type":"reasoning","summary":[],"encrypted_content":"gAAAA"}`) +
+		completed(3, "r2", `[{"id":"raw3","type":"reasoning","summary":[],"encrypted_content":"gAAAA"}]`)
+	o := dialecttest.Options()
+	o.Seal = codec.Seal
+	got := dialecttest.Relay(responses.Format{}, o, strings.NewReader(in))
+	var ids []string
+	for _, data := range datas(got.Out) {
+		for _, at := range []string{"item", "response.output.0"} {
+			if v := gjson.Get(data, at+".encrypted_content"); v.Exists() {
+				id, _, _ := codec.Open(v.Str)
+				ids = append(ids, id)
+			}
+		}
+	}
+	if want := []string{"raw1", "raw2", "raw2"}; !slices.Equal(ids, want) {
+		t.Errorf("the blob is bound to %q, want %q", ids, want)
 	}
 }
 
