@@ -64,6 +64,7 @@ type AnswerOptions struct {
 	Request *llm.Request // that it answers: for echoes, and for what the client wants to see
 	Model   string       // the name that the client asked for
 	ID      string       // stands in where the upstream names none
+	OwnID   bool         // ID counts whatever id the upstream gives (responses only)
 	Created int64        // Unix seconds
 	// ReasoningText says that a Chat client reads reasoning where Copilot puts it (reasoning_text), not in
 	// reasoning_content.

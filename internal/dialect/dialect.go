@@ -52,6 +52,12 @@ type Peek struct {
 	Session string
 	// Opening hashes the system prompt and the first user message: the same for each turn of one conversation.
 	Opening uint64
+
+	// Previous is the id of the answer that the request goes on from, or "". References says that it names items by
+	// their id instead of saying them. Remember says that the client may refer to the answer later. Only Responses has
+	// these.
+	Previous             string
+	References, Remember bool
 }
 
 // Failure is an error as it travels between an upstream and a client, in no dialect's shape.
@@ -87,6 +93,8 @@ type TapOptions struct {
 	// ID and Created stand in where the upstream leaves out the answer's id or its creation time (Unix seconds).
 	ID      string
 	Created int64
+	// OwnID says that ID counts whatever id the upstream gives (responses only).
+	OwnID bool
 	// HideUsage drops a usage-only chunk that was asked for on the client's behalf (chat only).
 	HideUsage bool
 	// Seal wraps an opaque blob together with the raw item id that it is bound to (responses only). nil leaves blobs

@@ -126,7 +126,7 @@ func (d *requestDecoder) item(in *inputItem) error {
 		d.items.assistant(llm.Part{Kind: llm.PartCompaction, Opaque: opaqueOf(in.id, rawjson.Text(in.encrypted)), Raw: in.raw})
 	case "compaction_trigger":
 		d.r.Compact = true
-	case "item_reference":
+	case itemReference:
 		f := dialect.InvalidRequest(in.path(""), "no item is stored here; send the item itself")
 		f.Code = notStored
 		return f

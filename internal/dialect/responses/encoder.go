@@ -131,7 +131,9 @@ func (e *encoder) start(dst []byte, ev llm.Event) []byte {
 		return dst
 	}
 	e.begun = true
-	e.id = responseID(ev.ID, e.o.ID)
+	if e.id = e.o.ID; !e.o.OwnID {
+		e.id = responseID(ev.ID, e.o.ID)
+	}
 	if e.model = e.o.Model; e.model == "" {
 		e.model = ev.Model
 	}

@@ -25,7 +25,8 @@ func (Format) AppendError(dst []byte, f dialect.Failure) []byte {
 	return dialect.AppendOpenAIError(dst, f)
 }
 
-// Repair implements dialect.Format. It seals the blobs of the output items.
+// Repair implements dialect.Format. It seals the blobs of the output items, and gives the answer the id that was asked
+// for.
 func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 	var u llm.Usage
 	if !rawjson.Valid(body) {
@@ -34,6 +35,10 @@ func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 	var p rawjson.Patch
 	for it := rawjson.Members(body, 0); it.Next(); {
 		switch string(it.Key()) {
+		case "id":
+			if lo, hi := it.Span(); o.OwnID {
+				p.Replace(lo, hi, rawjson.AppendString(nil, o.ID))
+			}
 		case "usage":
 			readUsage(&u, it.Raw())
 		case "copilot_usage":

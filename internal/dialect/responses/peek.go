@@ -16,6 +16,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	if err != nil {
 		return p, err
 	}
+	p.Remember = true
 	var g dialect.Gist
 	var input []byte
 	for it := b.Members(); it.Next(); {
@@ -24,6 +25,10 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 			input = it.Raw()
 		case "instructions":
 			g.System(it.Raw())
+		case "store":
+			p.Remember = string(it.Raw()) != "false"
+		case "previous_response_id":
+			p.Previous = string(rawjson.Text(it.Raw()))
 		case "prompt_cache_key":
 			p.Session = string(rawjson.Text(it.Raw()))
 		case "conversation":
@@ -42,7 +47,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	case rawjson.Array:
 		it := rawjson.Elements(input, 0)
 		for i := 0; it.Next(); i++ {
-			if err := peekItem(&g, it.Raw(), i); err != nil {
+			if err := peekItem(&p, &g, it.Raw(), i); err != nil {
 				return p, err
 			}
 		}
@@ -54,7 +59,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 }
 
 // peekItem looks into input[i].
-func peekItem(g *dialect.Gist, raw []byte, i int) error {
+func peekItem(p *dialect.Peek, g *dialect.Gist, raw []byte, i int) error {
 	path := func() string { return dialect.Index("input", i) }
 	if kind := rawjson.Of(raw); kind != rawjson.Object {
 		return dialect.InvalidRequest(path(), "must be an object, not %s", kind)
@@ -84,6 +89,9 @@ func peekItem(g *dialect.Gist, raw []byte, i int) error {
 	}
 	peekOutput(g, output.Raw)
 	kind := string(rawjson.Text(typ.Raw))
+	if kind == itemReference || typ.Missing() && role.Missing() && content.Missing() {
+		p.References = true // or an item that makes no sense, which is for others to say
+	}
 	by := string(rawjson.Text(role.Raw))
 	if by == "system" || by == "developer" {
 		if kind == "" || kind == "message" {

@@ -142,3 +142,22 @@ func peekable(body []byte) bool {
 	_, err := dialect.ReadBody(body)
 	return err == nil
 }
+
+func TestPeekSeesWhatARequestRefersTo(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]dialect.Peek{
+		`{"model":"m","input":"x"}`: {Remember: true},
+		`{"model":"m","input":"x","store":null,"previous_response_id":null}`:               {Remember: true},
+		`{"model":"m","input":"x","store":true}`:                                           {Remember: true},
+		`{"model":"m","input":"x","store":false,"previous_response_id":"resp_1"}`:          {Previous: "resp_1"},
+		`{"model":"m","store":false,"input":[{"type":"item_reference","id":"rs_1"}]}`:      {References: true},
+		`{"model":"m","store":false,"input":[{"id":"rs_1"}]}`:                              {References: true},
+		`{"model":"m","store":false,"input":[{"id":"msg_1","role":"user","content":"x"}]}`: {},
+		`{"model":"m","store":false,"input":[{"type":"reasoning","id":"rs_1"}]}`:           {},
+	} {
+		got := peek(t, body)
+		if got = (dialect.Peek{Previous: got.Previous, References: got.References, Remember: got.Remember}); got != want {
+			t.Errorf("%s: got %+v, want %+v", body, got, want)
+		}
+	}
+}

@@ -20,7 +20,7 @@ func (Format) NewTap(o dialect.TapOptions) dialect.Tap {
 }
 
 // tap follows one Responses stream. It mends what clients are known to stumble over:
-//   - ids: the response has the id of its first event, an item the id of its first event, or one made up where that is
+//   - ids: the response has the id of its first event, or the one that was asked for, an item the id of its first event, or one made up where that is
 //     too long, in each event about it; blobs that are bound to an id are sealed together with it;
 //   - output_index from 0 without a gap; sequence_number goes on over the events that are put in here;
 //   - response.created first; output_item.added and the announcement of a part before their text; output_item.done
@@ -161,7 +161,7 @@ func (t *tap) learn(h *head) {
 		return
 	}
 	t.id = rawjson.AppendString(nil, t.o.ID)
-	if rawjson.Of(h.id.Raw) == rawjson.String && !h.id.Missing() {
+	if rawjson.Of(h.id.Raw) == rawjson.String && !h.id.Missing() && !t.o.OwnID {
 		t.id = bytes.Clone(h.id.Raw)
 	}
 	t.created = strconv.AppendInt(nil, t.o.Created, 10)

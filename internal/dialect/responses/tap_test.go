@@ -428,3 +428,31 @@ func BenchmarkTapEditedDelta(b *testing.B) {
 	s.Delta = strings.Replace(s.Delta, "msg_1", strings.Repeat("x", 400), 1)
 	s.Bench(b)
 }
+
+func TestOwnIDStandsForWhateverIDTheUpstreamGives(t *testing.T) {
+	t.Parallel()
+	o := dialecttest.Options()
+	o.ID, o.OwnID = "resp_ours", true
+	for name, in := range map[string]string{
+		"an id in each event": created("r1") + ev("response.in_progress", 1, `"response":{"id":"r2"}`) + completed(2, "r3", "[]"),
+		"no id":               ev("response.created", 0, `"response":{}`) + ev("response.completed", 1, `"response":{}`),
+		"no created":          completed(0, "r1", "[]"),
+		"no terminal":         created("r1"),
+		"no response in it":   created("r1") + ev("response.completed", 1, `"x":1`),
+	} {
+		got := dialecttest.Relay(responses.Format{}, o, strings.NewReader(in))
+		for _, data := range datas(got.Out) {
+			if id := gjson.Get(data, "response.id").Str; id != "resp_ours" {
+				t.Errorf("%s: the id is %q in %s", name, id, data)
+			}
+		}
+	}
+	body, _ := responses.Format{}.Repair([]byte(`{"id":"r1","output":[{"id":"m"}]}`), o)
+	if want := `{"id":"resp_ours","output":[{"id":"m"}]}`; string(body) != want {
+		t.Errorf("got %s", body)
+	}
+	enc := responses.Codec{}.NewEncoder(dialect.AnswerOptions{ID: "resp_ours", OwnID: true})
+	if out := enc.Encode(nil, llm.Event{Kind: llm.EventStart, ID: "chatcmpl-1"}); !strings.Contains(string(out), `"id":"resp_ours"`) {
+		t.Errorf("the encoder says %s", out)
+	}
+}
