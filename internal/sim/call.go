@@ -29,6 +29,8 @@ type call struct {
 	who     *Account // its description
 	effect  effect
 
+	onSocket bool // it is a frame of a WebSocket
+
 	rec      *Request      // nil: not recorded
 	whole    atomic.Bool   // the answer is complete, the client may go
 	watching func() bool   // stops the watch for a client that goes away

@@ -62,6 +62,11 @@ func (c *call) route() func() {
 	case "POST /responses":
 		c.op = OpResponses
 		return func() { c.infer(decodeResponses, c.responses) }
+	case "GET /responses":
+		if upgrades(c.r) {
+			c.op = OpSocket
+			return c.socket
+		}
 	case "POST /v1/messages":
 		c.op = OpMessages
 		return func() { c.infer(decodeMessages, c.messages) }
@@ -272,6 +277,9 @@ func (c *call) gates(a *ask) error {
 	endpoint := c.r.URL.Path
 	if c.op == OpCountTokens {
 		endpoint = "/v1/messages"
+	}
+	if c.onSocket {
+		endpoint = "ws:" + endpoint
 	}
 	if !slices.Contains(a.model.endpoints(), endpoint) {
 		return refused(400, unsupportedAPI(a.modelID, endpoint))

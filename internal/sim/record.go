@@ -25,7 +25,8 @@ const (
 	OpUsage       = "usage"        // GET /copilot_internal/user
 	OpModels      = "models"       // GET /models
 	OpChat        = "chat"         // POST /chat/completions
-	OpResponses   = "responses"    // POST /responses
+	OpResponses   = "responses"    // POST /responses, or a frame of its WebSocket
+	OpSocket      = "socket"       // GET /responses, upgraded
 	OpMessages    = "messages"     // POST /v1/messages
 	OpCountTokens = "count_tokens" // POST /v1/messages/count_tokens
 	OpEmbeddings  = "embeddings"   // POST /embeddings
@@ -47,6 +48,7 @@ type Request struct {
 	Header  http.Header
 	Body    []byte
 	Proto   string
+	Socket  bool   // it was a frame of a WebSocket
 	Account string // name of the account, "" when not known
 	Model   string // of an inference request
 
