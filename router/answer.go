@@ -73,11 +73,14 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 	if e := gjson.GetBytes(body, "error"); x.call.Stream && e.IsObject() {
 		return inband(dialect.ParseFailure(0, "application/json", body))
 	}
-	if x.call.Stream && !x.call.Verbatim {
+	if x.call.Stream && (!x.call.Verbatim || x.frame != nil) {
 		return x.streamWhole(a, resp, body)
 	}
 	if x.op.endpoint != dialect.EndpointEmbeddings && x.op.endpoint != dialect.EndpointCountTokens {
 		body, x.rec.Usage = x.op.format.Repair(body, x.tapOptions(a))
+	}
+	if x.keep != nil {
+		x.keep.answer(body)
 	}
 	h := x.w.Header()
 	x.copyHeader(h, resp.Header)
@@ -134,7 +137,16 @@ func (x *exchange) explain(h http.Header) {
 
 // tapOptions are the same for streams and plain answers.
 func (x *exchange) tapOptions(a *providers.Account) dialect.TapOptions {
-	return dialect.TapOptions{ID: "detour-" + x.rec.ID, Created: x.rec.Start.Unix(), Seal: x.sealer(a)}
+	id, own := x.answerID()
+	return dialect.TapOptions{ID: id, OwnID: own, Created: x.rec.Start.Unix(), Seal: x.sealer(a)}
+}
+
+// answerID is an id for the answer. own says that it counts even if the upstream gives one.
+func (x *exchange) answerID() (id string, own bool) {
+	if x.keep != nil {
+		return x.keep.id, true
+	}
+	return "detour-" + x.rec.ID, false
 }
 
 // inband makes an attempt's error of one that came inside a 200.

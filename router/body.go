@@ -21,11 +21,12 @@ const (
 
 // readBody reads the request body, at most the limit, and undoes its compression.
 func (x *exchange) readBody() ([]byte, *dialect.Failure) {
+	if x.frame != nil {
+		return x.frame.body, nil
+	}
 	limit := x.table.BodyLimit
-	tooLarge := &dialect.Failure{Status: http.StatusRequestEntityTooLarge, Code: "request_too_large",
-		Message: fmt.Sprintf("The request body is larger than %d bytes; the owner of this detour can raise limits.request_body.", limit)}
 	if x.req.ContentLength > limit {
-		return nil, tooLarge
+		return nil, x.bodyTooLarge()
 	}
 	var src io.Reader = x.req.Body
 	hint := x.req.ContentLength
@@ -53,7 +54,7 @@ func (x *exchange) readBody() ([]byte, *dialect.Failure) {
 	case err != nil:
 		return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body could not be read to its end: " + err.Error()}
 	case n > limit:
-		return nil, tooLarge
+		return nil, x.bodyTooLarge()
 	}
 	return buf.Bytes(), nil
 }
@@ -81,4 +82,10 @@ func (x *exchange) loadAndKeep() *dialect.Failure {
 type readCloser struct {
 	io.Reader
 	io.Closer
+}
+
+// bodyTooLarge is the failure for a request over the limit.
+func (x *exchange) bodyTooLarge() *dialect.Failure {
+	return &dialect.Failure{Status: http.StatusRequestEntityTooLarge, Code: "request_too_large",
+		Message: fmt.Sprintf("The request body is larger than %d bytes; the owner of this detour can raise limits.request_body.", x.table.BodyLimit)}
 }

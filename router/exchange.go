@@ -49,6 +49,10 @@ type exchange struct {
 	estimate    bool   // tokens are to be counted here
 	// mended is the upstream's request after its provider took something out; nil before.
 	mended []byte
+
+	keep     *keeper      // remembers the answer; nil when nobody may refer to it
+	frame    *socketFrame // set when it is an exchange of a WebSocket
+	upgraded bool         // the connection was taken over for a WebSocket, whose exchanges have records of their own
 }
 
 // run serves a recognised request, with the models that stand in for its own where the owner named some.
@@ -60,6 +64,10 @@ func (x *exchange) run(hostProvider string) {
 	}
 	if x.estimate {
 		x.estimateTokens()
+		return
+	}
+	if x.frame != nil && x.frame.warm {
+		x.warmUp()
 		return
 	}
 	ctx := x.req.Context()
@@ -336,6 +344,9 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 	if f := x.load(); f != nil {
 		return f
 	}
+	if f := x.refer(mode); f != nil {
+		return f
+	}
 	x.wish.Conversation, x.call.Interaction = conversation(x.req.Header, x.peek)
 	if mode == ModeSwitch && hostProvider == "" {
 		return &dialect.Failure{Status: http.StatusBadRequest, Message: fmt.Sprintf("detour: route mode switch keeps to the provider whose host was called, and %s is nobody's that detour knows.", x.rec.Host)}
@@ -502,6 +513,9 @@ func (x *exchange) commit(status int) {
 
 // done closes the record.
 func (x *exchange) done() {
+	if x.upgraded {
+		return
+	}
 	x.rec.Total = x.table.Now().Sub(x.rec.Start)
 	if x.rec.Status == 0 && x.rec.Error == providers.KindCanceled.String() {
 		x.rec.Status = 499 // the client left; nothing was sent

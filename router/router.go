@@ -15,6 +15,7 @@ import (
 	"detour/internal/budget"
 	"detour/internal/dialect"
 	"detour/internal/dialect/tokens"
+	"detour/internal/recall"
 	"detour/internal/record"
 	"detour/internal/sse"
 	"detour/providers"
@@ -43,6 +44,10 @@ type Config struct {
 	Upstream http.RoundTripper
 	// Relay1 and Relay2 carry relayed requests to the host that the client named, over HTTP/1.1 and HTTP/2.
 	Relay1, Relay2 http.RoundTripper
+
+	// Memory bounds what clients of Responses can refer to by id. Zero values mean 128 MiB, 4,096 answers and 8 hours
+	// without use; less than 0 bytes turn it off, and with it WebSockets, whose clients rely on it.
+	Memory recall.Limits
 
 	BodyLimit  int64 // bytes of a request body; 0 means 64 MiB
 	EventLimit int64 // bytes of one event of a stream; 0 means 64 MiB
@@ -86,8 +91,12 @@ type Router struct {
 	ids   atomic.Uint64
 	epoch string
 	count *tokens.Estimator
-	life  context.Context //nolint:containedctx // of what runs in the background
-	end   context.CancelFunc
+
+	memory  *recall.Store
+	sockets sockets
+
+	life context.Context //nolint:containedctx // of what runs in the background
+	end  context.CancelFunc
 }
 
 // table is everything that a reload replaces.
@@ -100,6 +109,7 @@ type table struct {
 	carriers  carriers
 	upstreams map[dialect.Endpoint]dialect.Upstream
 	count     *tokens.Estimator
+	memory    *recall.Store
 
 	accountPaces, clientPaces *paces
 }
@@ -108,12 +118,16 @@ type table struct {
 func New(cfg Config) (*Router, error) {
 	r := &Router{epoch: strconv.FormatInt(time.Now().UnixMilli(), 36), count: tokens.New()}
 	r.life, r.end = context.WithCancel(context.Background())
+	r.memory = recall.NewStore(recall.Limits{}, r.wall)
 	if err := r.Reload(cfg); err != nil {
 		r.end()
 		return nil, err
 	}
 	return r, nil
 }
+
+// wall is the wall clock: a machine that slept must notice.
+func (r *Router) wall() time.Time { return r.table.Load().Now().Round(0) }
 
 // Reload replaces the configuration. Exchanges under way finish with the old one; accounts that are in both keep their
 // state. An error leaves the old one in place. It must not be called twice at once.
@@ -123,6 +137,7 @@ func (r *Router) Reload(cfg Config) error {
 	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 64<<20)
 	cfg.EventLimit = cmp.Or(cfg.EventLimit, sse.MaxFrame)
 	cfg.Retry = cfg.Retry.withDefaults()
+	cfg.Memory = withDefaults(cfg.Memory)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -143,7 +158,7 @@ func (r *Router) Reload(cfg Config) error {
 		models:    newCatalogues(r.life, cfg, pool.Observe, wall),
 		relay:     newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers:  newCarriers(cfg.CarrierKey, cfg.Accounts),
-		upstreams: upstreams(), count: r.count,
+		upstreams: upstreams(), count: r.count, memory: r.memory,
 		accountPaces: newPaces("account", cfg.AccountPace), clientPaces: newPaces("client", cfg.ClientPace),
 	}
 	old := r.table.Load()
@@ -155,17 +170,25 @@ func (r *Router) Reload(cfg Config) error {
 		t.clientPaces.inherit(old.clientPaces)
 	}
 	r.table.Store(t)
+	r.memory.Limit(cfg.Memory)
 	return nil
 }
 
 // Warm fetches the model catalogue ahead of the first request.
 func (r *Router) Warm(ctx context.Context) { r.table.Load().models.get(ctx) }
 
-// Close ends and joins what runs in the background. Exchanges go on with the models that are known by then. It may be
-// called twice, and while Reload runs, which then returns soon.
+// Close ends and joins what runs in the background. Exchanges go on with the models that are known by then; WebSockets
+// end with the exchange under way. It may be called twice, and while Reload runs, which then returns soon.
 func (r *Router) Close() {
 	r.end()
 	r.table.Load().models.retire()
+}
+
+// Drain waits, after Close, until all WebSockets have ended, which no http.Server does, and ends them when ctx does. Then
+// it forgets all answers.
+func (r *Router) Drain(ctx context.Context) {
+	r.sockets.drain(ctx)
+	r.memory.Close()
 }
 
 // Accounts tells how the accounts fare.
@@ -197,6 +220,10 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		profile, path = t.profile(path)
 	}
 	op, id, ok := s.match(asGet(req.Method), path, alt(req.URL))
+	speaks, socket := s.socket(req, path)
+	if socket = socket && t.remembers(); socket {
+		op, ok = speaks, true
+	}
 
 	x := &exchange{table: t, w: w, req: req, op: op}
 	x.rec = record.Exchange{
@@ -213,7 +240,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.fail(dialect.Failure{Status: http.StatusForbidden, Code: "key_scope", Message: fmt.Sprintf("detour: the profile %s is not for this client key.", profile.Name)})
 		return
 	}
-	if f := x.decide(s.provider, path, profile, ok && op.endpoint != dialect.EndpointModels); f != nil {
+	if f := x.decide(s.provider, path, profile, ok && op.endpoint != dialect.EndpointModels && !socket); f != nil {
 		x.fail(*f)
 		return
 	}
@@ -221,9 +248,15 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case host != "" && (!ok || mode == ModePassthrough):
 		x.passthrough(ok)
+	case socket:
+		r.serveSocket(x)
 	case !ok && isUpgrade(req.Header) && s.speaksOverHTTP(path):
 		x.noUpgrade()
 	case !ok:
+		if id, stored := storedAnswer(req.Method, path); stored && t.remembers() {
+			x.serveStored(id)
+			return
+		}
 		x.notFound(s, path)
 	case op.endpoint == dialect.EndpointModels:
 		x.listModels(id)

@@ -364,9 +364,11 @@ func TestModelsAreMergedAndUnchangedButForOurBlock(t *testing.T) {
 func TestAWebSocketOnAServedPathIsToldToUseHTTP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false, func(http.ResponseWriter, *http.Request) { t.Error("relayed") })
-	resp := w.do(w.proxy, "GET", "/v1/responses", "", "X-Test-Host", "api.openai.com", "Connection", "Upgrade", "Upgrade", "websocket")
-	if resp.StatusCode != http.StatusUpgradeRequired {
-		t.Errorf("status %d, want 426", resp.StatusCode)
+	for path, protocol := range map[string]string{"/v1/chat/completions": "websocket", "/v1/responses": "other/1"} {
+		resp := w.do(w.proxy, "GET", path, "", "X-Test-Host", "api.openai.com", "Connection", "Upgrade", "Upgrade", protocol)
+		if resp.StatusCode != http.StatusUpgradeRequired {
+			t.Errorf("%s to %s: status %d, want 426", path, protocol, resp.StatusCode)
+		}
 	}
 }
 
@@ -503,7 +505,7 @@ func TestProbesAndUpgradesOnTheAPIDoor(t *testing.T) {
 	if resp := w.do(w.door, "HEAD", "/v1/models", ""); resp.StatusCode != 200 {
 		t.Errorf("HEAD /v1/models: %d", resp.StatusCode)
 	}
-	if resp := w.do(w.door, "GET", "/v1/responses", "", "Connection", "Upgrade", "Upgrade", "websocket"); resp.StatusCode != http.StatusUpgradeRequired {
+	if resp := w.do(w.door, "GET", "/v1/messages", "", "Connection", "Upgrade", "Upgrade", "websocket"); resp.StatusCode != http.StatusUpgradeRequired {
 		t.Errorf("upgrade: %d, want 426", resp.StatusCode)
 	}
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -52,7 +53,11 @@ func (t *tapped) ping(dst []byte) []byte {
 func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	frames := sse.NewReader(resp.Body)
 	frames.Limit = int(x.table.EventLimit)
-	out := newOutlet(x, resp, s.ping)
+	ping := s.ping
+	if x.frame != nil {
+		ping = nil // a WebSocket has its own
+	}
+	out := newOutlet(x, resp, ping)
 	defer out.close()
 	held := streamBuffers.get()
 	defer streamBuffers.put(held)
@@ -65,7 +70,11 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 		f, err := frames.Next()
 		if err == nil || whole(f, err) {
 			var class dialect.Class
+			from := len(buf)
 			buf, class = s.frame(buf, f)
+			if x.keep != nil {
+				x.keep.saw(buf[from:], class)
+			}
 			if class == dialect.Failed && holding && out.abandon() {
 				return inband(s.failure())
 			}
@@ -81,6 +90,10 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	}
 	x.rec.Usage = s.usage()
 	if x.req.Context().Err() != nil {
+		if why, ok := errors.AsType[*dialect.Failure](context.Cause(x.req.Context())); ok && !holding {
+			buf, _ = s.end(buf, why) // the client is still there
+			_ = out.send(buf)
+		}
 		return &providers.Error{Kind: providers.KindCanceled, Err: cause}
 	}
 	if errors.Is(cause, io.EOF) || errors.Is(cause, io.ErrUnexpectedEOF) {
@@ -91,7 +104,11 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 		cause = transportError(x.req.Context(), cause)
 	}
 	var err error
+	from := len(buf)
 	buf, err = s.end(buf, cause)
+	if x.keep != nil && err == nil {
+		x.keep.saw(buf[from:], dialect.Terminal)
+	}
 	x.rec.Usage = s.usage()
 	if err != nil && holding && out.abandon() {
 		return incomplete(err)

@@ -260,8 +260,9 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	t := x.translation
 	codec := x.table.carriers[a.ID()]
 	tr := t.translator(codec)
+	id, own := x.answerID()
 	options := dialect.AnswerOptions{
-		Request: t.request, Model: x.rec.RequestedModel, ID: "detour-" + x.rec.ID, Created: x.rec.Start.Unix(),
+		Request: t.request, Model: x.rec.RequestedModel, ID: id, OwnID: own, Created: x.rec.Start.Unix(),
 		ReasoningText: strings.HasSuffix(x.rec.Host, ".githubcopilot.com"), // clients of Copilot itself know its words for reasoning
 	}
 	if stream && t.request.Stream {
@@ -285,7 +286,11 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	h := x.w.Header()
 	x.copyHeader(h, resp.Header)
 	x.stamp(h)
-	x.respondJSON(http.StatusOK, t.client.EncodeAnswer(nil, answer, options))
+	body := t.client.EncodeAnswer(nil, answer, options)
+	if x.keep != nil {
+		x.keep.answer(body)
+	}
+	x.respondJSON(http.StatusOK, body)
 	return nil
 }
 
@@ -339,6 +344,9 @@ func (x *exchange) replay(a *llm.Answer, enc dialect.Encoder, resp *http.Respons
 	var b []byte
 	for _, e := range a.Replay(nil) {
 		b = enc.Encode(b, e)
+	}
+	if x.keep != nil {
+		x.keep.saw(b, dialect.Terminal)
 	}
 	return out.send(b)
 }

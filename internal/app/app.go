@@ -301,6 +301,8 @@ func asClient(r *http.Request, k clientkey.Key) *http.Request {
 
 // Start begins to serve. Run waits for the end.
 func (a *App) Start(ctx context.Context) {
+	// Runs when the servers have stopped, which know nothing of connections that became WebSockets.
+	a.cleanups.add("websockets", func(ctx context.Context) error { a.router.Drain(ctx); return nil })
 	if a.apiListener != nil {
 		cfg := a.opts.Config.Limits
 		srv := &http.Server{

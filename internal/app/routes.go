@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"detour/internal/config"
+	"detour/internal/recall"
 	"detour/providers"
 	"detour/router"
 )
@@ -26,6 +27,7 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 	c.APIMode, c.ProxyMode = router.Mode(cfg.Server.RouteMode), router.Mode(cfg.ProxyMode.RouteMode)
 	c.ProviderModes = modes(cfg.ProxyMode.ProviderModes)
 	c.BodyLimit, c.EventLimit = cfg.Limits.RequestBody, cfg.Limits.SSEEvent
+	c.Memory = recall.Limits{Bytes: cmp.Or(cfg.Limits.ResponseMemory, -1)}
 	c.AccountPace = router.Pace{MinInterval: cfg.Limits.AccountMinInterval, PerMinute: cfg.Limits.AccountPerMinute}
 	c.ClientPace = router.Pace{MinInterval: cfg.Limits.ClientMinInterval, PerMinute: cfg.Limits.ClientPerMinute}
 	c.Rules, c.Profiles, c.Fallbacks = nil, nil, nil

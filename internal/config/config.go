@@ -117,6 +117,8 @@ type Limits struct {
 	// How fast requests may follow one another; 0 for no limit.
 	AccountMinInterval, ClientMinInterval time.Duration
 	AccountPerMinute, ClientPerMinute     int
+	// ResponseMemory is 0 when nothing is to be remembered.
+	ResponseMemory int64
 }
 
 // Retry is [retry].

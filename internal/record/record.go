@@ -23,6 +23,8 @@ type Exchange struct {
 	Endpoint string // recognised operation, "" when relayed
 	Mode     string // route mode
 	Proto    string // the client's HTTP version
+	// Transport is WebSocket for a request that came as a message of one, else "".
+	Transport string
 
 	RequestedModel string
 	Model          string // the name that went upstream
@@ -38,6 +40,9 @@ type Exchange struct {
 	Total     time.Duration
 	Usage     llm.Usage
 }
+
+// WebSocket is a transport.
+const WebSocket = "websocket"
 
 // Attempt is one try at one account.
 type Attempt struct {
@@ -67,6 +72,7 @@ func Log(ctx context.Context, l *slog.Logger, e *Exchange) {
 	attrs = appendString(attrs, "host", e.Host)
 	attrs = appendString(attrs, "client", e.Client)
 	attrs = appendString(attrs, "endpoint", e.Endpoint)
+	attrs = appendString(attrs, "transport", e.Transport)
 	attrs = appendString(attrs, "mode", e.Mode)
 	attrs = appendString(attrs, "requested_model", e.RequestedModel)
 	attrs = appendString(attrs, "model", e.Model)
