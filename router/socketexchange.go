@@ -28,8 +28,13 @@ func (s *socket) answer(m message, n int) {
 	w := &socketWriter{s: s, lane: m.Lane, header: http.Header{}}
 	req := s.first.req.WithContext(ctx)
 	req.Header = s.header
-	if m.Initiator != "" {
+	if n > 1 || m.Initiator != "" {
+		// What the handshake says of who asks is about the first message.
 		req.Header = s.header.Clone()
+		req.Header.Del("X-Initiator")
+		req.Header.Del("X-Interaction-Type")
+	}
+	if m.Initiator != "" {
 		req.Header.Set("X-Initiator", m.Initiator)
 	}
 	x := &exchange{table: t, w: w, req: req, op: s.first.op}

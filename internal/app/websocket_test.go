@@ -173,6 +173,21 @@ func TestInitiatorInAMessageIsHonoured(t *testing.T) {
 	}
 }
 
+// What a client says of that in the handshake is about the first message: later ones may be steps of its own.
+func TestInitiatorOfTheHandshakeIsAboutTheFirstMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, nil, "alice")
+	for _, by := range []string{"user", "agent"} {
+		c := dial(t, http.DefaultClient, "ws://"+w.app.APIAddr()+"/v1/responses", http.Header{"X-Initiator": {by}})
+		e := c.ask(`{"type":"response.create","model":"gpt-5.4","store":false,"input":"first-` + by + `"}`)
+		c.ask(`{"type":"response.create","model":"gpt-5.4","store":false,"previous_response_id":"` + e.Get("response.id").Str + `","input":[{"type":"function_call_output","call_id":"c","output":"x"}]}`)
+		seen := w.sim.Requests(func(r sim.Request) bool { return strings.Contains(string(r.Body), "first-"+by) })
+		if len(seen) != 2 || seen[0].Initiator != by || seen[1].Initiator != "agent" {
+			t.Errorf("%s: the simulated Copilot saw %+v", by, seen)
+		}
+	}
+}
+
 func TestWebPagesGetNoWebSocket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil, nil, "alice")

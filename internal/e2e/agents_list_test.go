@@ -50,7 +50,7 @@ func agents() []agent {
 		},
 		{
 			name: "codex", family: "codex", pins: []string{"@openai/codex@0.169.0"}, bin: ".bin/codex", env: codexEnv,
-			models: append(responsesFirst[:3:3], "gemini-3.5-flash"), argv: codexArgs, host: openaiHost,
+			models: append(responsesFirst[:3:3], "gemini-3.5-flash"), argv: codexArgs, host: openaiHost, socket: []string{"proxy"},
 			at: func(base, _ string) ([]string, []string, map[string]string) {
 				if base == openaiHost {
 					return nil, nil, nil
@@ -154,15 +154,17 @@ func copilotAgents() []agent {
 		name, host, path string
 		env              []string
 		models           []string
+		socket           []string
 	}{
-		{"copilot-chat", openaiHost, "/v1", nil, chatFirst},
-		{"copilot-responses", openaiHost, "/v1", []string{"COPILOT_PROVIDER_WIRE_API=responses"}, responsesFirst},
-		{"copilot-messages", anthropicHost, "", []string{"COPILOT_PROVIDER_TYPE=anthropic"}, messagesFirst[:3]},
+		{"copilot-chat", openaiHost, "/v1", nil, chatFirst, nil},
+		{"copilot-responses", openaiHost, "/v1", []string{"COPILOT_PROVIDER_WIRE_API=responses"}, responsesFirst, nil},
+		{"copilot-websocket", openaiHost, "/v1", []string{"COPILOT_PROVIDER_WIRE_API=responses", "COPILOT_PROVIDER_TRANSPORT=websockets"}, responsesFirst, []string{"proxy", "api"}},
+		{"copilot-messages", anthropicHost, "", []string{"COPILOT_PROVIDER_TYPE=anthropic"}, messagesFirst[:3], nil},
 	} {
 		list = append(list, agent{
 			name: wire.name, family: "copilot", pins: []string{node22, "@github/copilot@1.0.102"}, node: true, bin: "@github/copilot/npm-loader.js",
 			env:    append([]string{"COPILOT_PROVIDER_API_KEY=sk-client-own", "COPILOT_AUTO_UPDATE=false", "COPILOT_OFFLINE=true"}, wire.env...),
-			models: wire.models, host: wire.host, slow: true,
+			models: wire.models, host: wire.host, slow: true, socket: wire.socket,
 			argv: func(_, question string) []string { return []string{"-p", question, "--allow-all-tools"} },
 			at: func(base, model string) ([]string, []string, map[string]string) {
 				return []string{"COPILOT_PROVIDER_BASE_URL=" + base + wire.path, "COPILOT_MODEL=" + model}, nil, nil

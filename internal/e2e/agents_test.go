@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,8 @@ type agent struct {
 	// beside is how many requests the agent makes beside the task, such as for a title, that a person is billed for.
 	beside int
 	config string // of detour
+	// socket names the doors through which the agent speaks over a WebSocket.
+	socket []string
 }
 
 func TestUnmodifiedAgentsRunTheirToolsOnEveryModel(t *testing.T) {
@@ -112,5 +115,60 @@ func (a agent) check(t *testing.T, w *world, dir, model, door string) {
 	}
 	if user < 1 || user > 1+a.beside || agentTurns == 0 {
 		t.Errorf("billed as %d user and %d agent requests, want 1 (and up to %d beside the task) and at least 1", user, agentTurns, a.beside)
+	}
+	over, plain := w.transports(model, door)
+	if socket := slices.Contains(a.socket, door); socket && (len(over) < 2 || len(plain) > 0) || !socket && len(over) > 0 {
+		t.Errorf("%d exchanges over a WebSocket and %d over HTTP:\n%s\n%s", len(over), len(plain), strings.Join(over, "\n"), strings.Join(plain, "\n"))
+	}
+}
+
+// transports returns the log lines of exchanges with a model through a door: those of WebSockets, and the others.
+func (w *world) transports(model, door string) (socket, plain []string) {
+	for line := range strings.Lines(w.stderr.String()) {
+		switch {
+		case !strings.Contains(line, "msg=exchange") || !strings.Contains(line, "requested_model="+model+" ") || !strings.Contains(line, "door="+door+" "):
+		case strings.Contains(line, " transport=websocket "):
+			socket = append(socket, line)
+		default:
+			plain = append(plain, line)
+		}
+	}
+	return socket, plain
+}
+
+// What Codex does where detour remembers nothing, too little, or where an answer breaks off.
+func TestCodexOverAWebSocketThatFailsIt(t *testing.T) {
+	t.Parallel()
+	all := agents()
+	codex := all[slices.IndexFunc(all, func(a agent) bool { return a.name == "codex" })]
+	dir := npm(t, codex.family, codex.pins...)
+	for _, tc := range []struct {
+		name, config string
+		faults       []sim.Fault
+		socket       bool   // it uses one
+		says         string // in the log
+	}{
+		{"no WebSocket is served", "[limits]\nresponse_memory = 0\n", nil, false, "error=websocket_unsupported"},
+		{"answers are forgotten", "[limits]\nresponse_memory = \"2KiB\"\n", nil, true, "error=previous_response_not_found"},
+		{"an answer is cut", "", []sim.Fault{{On: sim.OpMessages, Name: "abort", Arg: "1"}}, true, "error=network"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			const model, question = "claude-sonnet-4.6", "run the tool in spite of it"
+			w := newWorld(t, &sim.Scenario{Brain: sim.ShellBrain("echo hello-from-tool"), Messages: sim.Messages{Lenient: true}, Faults: tc.faults}, tc.config, "alice")
+			env := append([]string{"HOME=" + t.TempDir(), "DETOUR_HOME=" + filepath.Join(w.home, "detour")}, codex.env...)
+			command := append([]string{binary, "proxy", "exec", "--port", w.proxyPort(), "--"}, append(codex.command(dir), codex.argv(model, question)...)...)
+			out, err := w.run(t, env, command...)
+			if err != nil || !strings.Contains(out, "simulated answer from "+model) || !strings.Contains(out, "hello-from-tool") {
+				t.Fatalf("the agent said %q, %v", out, err)
+			}
+			over, plain := w.transports(model, "proxy")
+			if tc.socket != (len(over) > 0) || tc.socket != (len(plain) == 0) {
+				t.Errorf("%d exchanges over a WebSocket and %d over HTTP", len(over), len(plain))
+			}
+			if n := strings.Count(w.stderr.String(), tc.says); n == 0 || n > 2 {
+				t.Errorf("%q is %d times in the log", tc.says, n)
+			}
+		})
 	}
 }

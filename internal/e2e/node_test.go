@@ -10,9 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
+
+// installing holds a lock for each folder of packages.
+var installing sync.Map
 
 // npm installs packages into a cache folder that survives the run, one folder per family, and returns it.
 func npm(t *testing.T, family string, packages ...string) string {
@@ -26,6 +30,9 @@ func npm(t *testing.T, family string, packages ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mine, _ := installing.LoadOrStore(dir, new(sync.Mutex))
+	mine.(*sync.Mutex).Lock() // agents of one family run at the same time
+	defer mine.(*sync.Mutex).Unlock()
 	stamp := filepath.Join(dir, "installed")
 	want := strings.Join(packages, "\n")
 	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
