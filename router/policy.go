@@ -32,6 +32,8 @@ type Profile struct {
 type Client struct {
 	Name                        string
 	Providers, Models, Accounts []string // * in a model stands for any text
+	// Holds tells whether the key is still in force. It is asked before each message of a WebSocket; nil: always.
+	Holds func() bool
 }
 
 // route is what was decided of a request before its model was looked for.

@@ -19,7 +19,7 @@ import (
 
 // withDefaults fills in the documented limits. Less than zero bytes remember nothing.
 func withDefaults(l recall.Limits) recall.Limits {
-	l.Bytes = cmp.Or(l.Bytes, 128<<20)
+	l.Bytes = cmp.Or(l.Bytes, 64<<20)
 	l.Answers = cmp.Or(l.Answers, 4096)
 	l.Age = cmp.Or(l.Age, 8*time.Hour)
 	return l

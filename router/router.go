@@ -45,7 +45,7 @@ type Config struct {
 	// Relay1 and Relay2 carry relayed requests to the host that the client named, over HTTP/1.1 and HTTP/2.
 	Relay1, Relay2 http.RoundTripper
 
-	// Memory bounds what clients of Responses can refer to by id. Zero values mean 128 MiB, 4,096 answers and 8 hours
+	// Memory bounds what clients of Responses can refer to by id. Zero values mean 64 MiB, 4,096 answers and 8 hours
 	// without use; less than 0 bytes turn it off, and with it WebSockets, whose clients rely on it.
 	Memory recall.Limits
 

@@ -19,6 +19,12 @@ import (
 
 // answer makes an exchange of the n-th message. It ends the connection if that could not be told its end.
 func (s *socket) answer(m message, n int) {
+	if holds := s.first.client.Holds; holds != nil && !holds() {
+		s.refuse(websocket.StatusPolicyViolation, "the key was revoked", dialect.Failure{
+			Status: http.StatusUnauthorized, Code: "invalid_api_key", Message: "detour: the client key of this connection was revoked.",
+		})
+		return
+	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.begin(cancel)

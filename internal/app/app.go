@@ -231,7 +231,7 @@ func (a *App) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(router.RelayOnly(r.Context()))
 	}
 	if k, ok := mitm.Principal(r.Context()).(clientkey.Key); ok {
-		r = asClient(r, k)
+		r = a.asClient(r, k)
 	}
 	a.router.ServeHTTP(w, r)
 }
@@ -288,14 +288,14 @@ func (a *App) needsKeys() bool {
 // serveAPI notes which key a request came with.
 func (a *App) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if k, ok := door.Principal(r.Context()); ok {
-		r = asClient(r, k)
+		r = a.asClient(r, k)
 	}
 	a.router.ServeHTTP(w, r)
 }
 
 // asClient notes whose key r came with, and what that may use.
-func asClient(r *http.Request, k clientkey.Key) *http.Request {
-	c := router.Client{Name: k.Name, Providers: k.Providers, Models: k.Models, Accounts: k.Accounts}
+func (a *App) asClient(r *http.Request, k clientkey.Key) *http.Request {
+	c := router.Client{Name: k.Name, Providers: k.Providers, Models: k.Models, Accounts: k.Accounts, Holds: func() bool { return a.keys.Holds(k.ID) }}
 	return r.WithContext(router.WithClient(r.Context(), c))
 }
 

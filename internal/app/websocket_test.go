@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/tidwall/gjson"
 
 	"detour/internal/app"
+	"detour/internal/clientkey"
+	"detour/internal/config"
 	"detour/internal/sim"
 )
 
@@ -203,6 +206,51 @@ func TestWebPagesGetNoWebSocket(t *testing.T) {
 	}
 	if n := len(w.sim.Requests(func(r sim.Request) bool { return r.Plane == sim.PlaneCopilot && r.Op != sim.OpModels })); n != 0 {
 		t.Errorf("%d requests went to the accounts", n)
+	}
+}
+
+func TestKeysKeepAnswersApartAndEndWebSockets(t *testing.T) {
+	t.Parallel()
+	var paths config.Paths
+	w := newWorld(t, nil, func(o *app.Options) { paths, o.Config.Server.RequireKeys = o.Paths, "true" }, "alice")
+	headers, proxied := map[string]http.Header{}, w.client(false)
+	for _, name := range []string{"laptop", "desktop"} {
+		_, key, err := clientkey.Create(paths.Keys, name, clientkey.ScopeAll, clientkey.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		headers[name] = http.Header{"Authorization": {"Bearer " + key.Reveal()}}
+		if name == "laptop" {
+			proxied.Transport.(*http.Transport).Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: w.app.ProxyAddr(), User: url.UserPassword("any", key.Reveal())})
+		}
+	}
+	c, p := dial(t, http.DefaultClient, "ws://"+w.app.APIAddr()+"/v1/responses", headers["laptop"]), dial(t, proxied, "wss://api.openai.com/v1/responses", nil)
+	if e := p.ask(`{"type":"response.create","model":"gpt-5.4","input":"of the laptop"}`); e.Get("type").Str != "response.completed" {
+		t.Fatalf("by proxy: %s", e)
+	}
+	e := c.ask(`{"type":"response.create","model":"gpt-5.4","input":"of the laptop"}`)
+	for name, want := range map[string]int{"laptop": 200, "desktop": 404} {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.app.APIAddr()+"/v1/responses/"+e.Get("response.id").Str, nil)
+		req.Header = headers[name].Clone()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", name, resp.StatusCode, want)
+		}
+	}
+	if _, err := clientkey.Revoke(paths.Keys, "laptop"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []talk{c, p} {
+		if e := c.ask(`{"type":"response.create","model":"gpt-5.4","input":"x"}`); e.Get("status").Int() != 401 || e.Get("error.code").Str != "invalid_api_key" {
+			t.Errorf("after the key was revoked: %s", e)
+		}
+		if _, _, err := c.conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+			t.Errorf("the connection goes on: %v", err)
+		}
 	}
 }
 

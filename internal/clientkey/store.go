@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -56,6 +57,11 @@ func (s *Store) Verify(presented string) (Key, bool) {
 		return Key{}, false
 	}
 	return entries[found].Key, true
+}
+
+// Holds reports whether the key with the id is in force, for what was begun with it and lasts.
+func (s *Store) Holds(id string) bool {
+	return slices.ContainsFunc(s.entries(), func(e entry) bool { return e.ID == id })
 }
 
 // entries returns the keys in force. Several callers may meet a change at once and read the file each; whichever

@@ -122,7 +122,7 @@ func limitRows() []row {
 		{Key: key("limits.account_per_minute", "0", "Most requests in a minute at one account; 0 for no limit."), kind: integer, max: 1 << 20, at: func(c *Config) any { return &c.Limits.AccountPerMinute }},
 		{Key: key("limits.client_min_interval", "0s", "Shortest time between two requests of one client key, and of all without a key; 0s for none."), kind: duration, at: func(c *Config) any { return &c.Limits.ClientMinInterval }},
 		{Key: key("limits.client_per_minute", "0", "Most requests in a minute of one client key, and of all without a key; 0 for no limit."), kind: integer, max: 1 << 20, at: func(c *Config) any { return &c.Limits.ClientPerMinute }},
-		{Key: key("limits.response_memory", "128MiB", "Memory for OpenAI responses that clients refer to by id; 0 remembers none and serves no WebSocket."), kind: size, max: 1 << 40, at: func(c *Config) any { return &c.Limits.ResponseMemory }},
+		{Key: key("limits.response_memory", "64MiB", "Memory for OpenAI responses that clients refer to by id; 0 remembers none and serves no WebSocket."), kind: size, max: 1 << 40, at: func(c *Config) any { return &c.Limits.ResponseMemory }},
 	}
 }
 

@@ -51,7 +51,7 @@ func TestMissingFileGivesTheDefaults(t *testing.T) {
 		Models:    config.Models{Alias: map[string]string{}, Prefix: map[string]string{}, Families: map[string]string{}},
 		Limits: config.Limits{
 			RequestBody: 64 << 20, HeaderBytes: 64 << 10, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-			StallTimeout: 15 * time.Minute, SSEEvent: 64 << 20, ResponseMemory: 128 << 20,
+			StallTimeout: 15 * time.Minute, SSEEvent: 64 << 20, ResponseMemory: 64 << 20,
 		},
 		Retry: config.Retry{MaxAttempts: 3, MaxConnectionRetries: 3, MaxWait: 20 * time.Second, MaxSingleWait: 10 * time.Second, InitialBackoff: time.Second, Multiplier: 2},
 		Log:   config.Log{Level: "info", Format: "text"},
