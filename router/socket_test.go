@@ -345,7 +345,7 @@ func TestEachMessageHasARouteOfItsOwn(t *testing.T) {
 	up := &says{}
 	w := newWorld(t, false, up.ServeHTTP, func(c *router.Config, _ *fake) {
 		c.Rules = []router.Rule{{Name: "own", Model: "chat-only", Door: "proxy", Mode: router.ModePassthrough}, {Name: "none", Model: "messages-only", Accounts: []string{"b"}}}
-		c.Profiles = []router.Profile{{Name: "work", Accounts: []string{"b"}}}
+		c.Profiles = []router.Profile{{Name: "office", Accounts: []string{"b"}}}
 	})
 	c := w.wire(w.proxy)
 	for _, tc := range []struct{ model, code string }{{"gpt-x", ""}, {"chat-only", "passthrough_message"}, {"messages-only", "route_excludes_model"}} {
@@ -354,18 +354,18 @@ func TestEachMessageHasARouteOfItsOwn(t *testing.T) {
 			t.Errorf("%s: %s", tc.model, e)
 		}
 	}
-	conn, _, err := websocket.Dial(t.Context(), w.door.URL+"/work/v1/responses", &websocket.DialOptions{HTTPClient: w.door.Client()})
+	conn, _, err := websocket.Dial(t.Context(), w.door.URL+"/office/v1/responses", &websocket.DialOptions{HTTPClient: w.door.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow() //nolint:errcheck // whatever comes of it
 	p := &wire{t, conn}
 	p.send(create)
-	if e := p.last(); e.Get("status").Int() != 403 || !strings.Contains(e.Raw, "profile work") {
+	if e := p.last(); e.Get("status").Int() != 403 || !strings.Contains(e.Raw, "profile office") {
 		t.Errorf("in a profile: %s", e)
 	}
 	got := w.awaitRecords(4)
-	if got[0].Mode != "route" || got[1].Mode != "passthrough" || got[3].Path != "/work/v1/responses" {
+	if got[0].Mode != "route" || got[1].Mode != "passthrough" || got[3].Path != "/office/v1/responses" {
 		t.Errorf("recorded as %+v", got)
 	}
 }

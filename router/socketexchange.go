@@ -45,7 +45,8 @@ func (s *socket) answer(m message, n int) {
 	}
 	x := &exchange{table: t, w: w, req: req, op: s.first.op}
 	x.client, x.rec = s.first.client, s.first.rec
-	x.rec.ID, x.rec.Start, x.rec.Status, x.rec.Transport = s.first.rec.ID+"."+strconv.Itoa(n), t.Now(), 0, record.WebSocket
+	x.rec.ID, x.rec.Start, x.rec.Transport = s.first.rec.ID+"."+strconv.Itoa(n), t.Now(), record.WebSocket
+	x.rec.Status, x.rec.Endpoint = 0, string(x.op.endpoint)
 	x.frame = &socketFrame{body: m.Body, scope: s.scope, warm: m.Warm}
 	aborted := s.run(x, m)
 	switch {

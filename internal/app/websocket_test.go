@@ -101,6 +101,7 @@ func TestResponsesOverAWebSocketThroughBothDoors(t *testing.T) {
 		"api without v1":   {http.DefaultClient, "ws://" + w.app.APIAddr() + "/responses"},
 		"api by proxy":     {proxied, "ws://" + w.app.APIAddr() + "/v1/responses"},
 		"proxy":            {proxied, "wss://api.openai.com/v1/responses"},
+		"proxy, ChatGPT's": {proxied, "wss://chatgpt.com/backend-api/codex/responses"},
 		"proxy, Copilot's": {proxied, "wss://api.githubcopilot.com/responses"},
 	} {
 		for _, model := range []string{"gpt-5.4", "claude-sonnet-4.6", "gpt-4o"} {

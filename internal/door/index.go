@@ -17,6 +17,8 @@ func (d *door) index(w http.ResponseWriter, r *http.Request) {
 		Endpoints: map[string]string{
 			"POST /v1/chat/completions":      "OpenAI Chat Completions",
 			"POST /v1/responses":             "OpenAI Responses",
+			"GET /v1/responses":              "the same over a WebSocket",
+			"GET /v1/responses/{id}":         "an answer that is remembered; DELETE forgets it",
 			"POST /v1/messages":              "Anthropic Messages",
 			"POST /v1/messages/count_tokens": "Anthropic token count",
 			"POST /v1/embeddings":            "OpenAI embeddings",
