@@ -34,9 +34,10 @@ type keeper struct {
 	scopes []string
 	id     string // of the answer
 	before *recall.Conversation
-	input  []byte // items that the request adds
-	whole  bool   // the client may ask for the answer itself
-	filled bool   // something of the answer was seen that is no preamble
+	input  []byte // items that the request adds; nil when they are those of body
+	body   []byte
+	whole  bool // the client may ask for the answer itself
+	filled bool // something of the answer was seen that is no preamble
 }
 
 // newAnswerID returns an id that nobody can guess, and that no other answer has. An upstream's own might be anything.
@@ -53,79 +54,85 @@ func (x *exchange) scope() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// refer puts in what a request only refers to: the answer that it goes on from, and items by their id. From there on
-// the request is what the client would have sent if it had said everything itself. It also sees to it that the answer
-// is remembered, if the client may refer to it later.
+// refer puts in what a request only refers to, and sees to it that the answer is remembered if the client may refer to it
+// later. From there on the request is what the client would have sent if it had said everything itself.
 func (x *exchange) refer(mode Mode) *dialect.Failure {
-	if x.op.endpoint != dialect.EndpointResponses || !x.table.remembers() || mode == ModeSwitch && x.frame == nil {
+	refers := x.peek.Previous != "" || x.peek.References
+	switch {
+	case x.op.endpoint != dialect.EndpointResponses, !x.table.remembers(), mode == ModeSwitch && x.frame == nil:
+		return nil
+	case !refers && !x.peek.Remember && x.frame == nil:
 		return nil
 	}
-	body, peek := x.call.Body, x.peek
-	m := x.table.memory
 	scopes := []string{x.scope()}
 	if x.frame != nil {
 		scopes = append(scopes, x.frame.scope)
 	}
-	var before *recall.Conversation
-	var input []byte // items in front that belong to the request before
-	if peek.Previous != "" {
-		for _, s := range scopes {
-			if c, ok := m.Answer(s, peek.Previous); ok {
-				before = c
-			}
-		}
-		if before == nil {
-			return responses.NotFound(peek.Previous)
-		}
-		if x.frame != nil && x.frame.repeats {
-			before, input = before.Question()
+	keep := &keeper{store: x.table.memory, id: newAnswerID(), body: x.call.Body, whole: x.peek.Remember}
+	if refers {
+		if f := x.complete(keep, scopes); f != nil {
+			return f
 		}
 	}
-	var err error
-	added := responses.Input(body)
-	if peek.References {
-		added, err = responses.Resolve(body, func(id string) (text []byte, ok bool) {
+	switch {
+	case keep.whole:
+		keep.scopes, x.keep = scopes, keep
+	case x.frame != nil:
+		keep.scopes, x.keep = scopes[1:], keep
+	}
+	return nil
+}
+
+// complete replaces the body by one that says everything, and tells k what of it is new.
+func (x *exchange) complete(k *keeper, scopes []string) *dialect.Failure {
+	var first []byte // items in front that belong to the request before
+	if id := x.peek.Previous; id != "" {
+		for _, s := range scopes {
+			if c, ok := k.store.Answer(s, id); ok {
+				k.before = c
+			}
+		}
+		if k.before == nil {
+			return responses.NotFound(id)
+		}
+		if x.frame != nil && x.frame.repeats {
+			k.before, first = k.before.Question()
+		}
+	}
+	added, err := responses.Input(x.call.Body), error(nil)
+	if x.peek.References {
+		added, err = responses.Resolve(x.call.Body, func(id string) (text []byte, ok bool) {
 			for _, s := range scopes {
-				if text, ok = m.Item(s, id); ok {
+				if text, ok = k.store.Item(s, id); ok {
 					break
 				}
 			}
 			return text, ok
 		})
 	}
-	if err == nil && (peek.Previous != "" || peek.References) {
-		var pieces [][]byte
-		if before != nil {
-			pieces = before.Items()
-		}
-		size := int64(len(body)) + int64(len(added))
-		for _, p := range pieces {
-			size += int64(len(p))
-		}
-		if size > x.table.BodyLimit {
-			return x.bodyTooLarge()
-		}
-		body = responses.WithInput(body, append(pieces, input, added)...)
-		peek, err = x.op.voice.Peek(body)
-	}
 	if err != nil {
 		f := asFailure(err)
 		return &f
 	}
-	x.peek, x.rec.Initiator = peek, peek.Initiator
-	x.call.Body, x.call.Initiator, x.call.Vision = body, peek.Initiator, peek.Vision
-	if x.frame == nil && !peek.Remember {
-		return nil
+	var pieces [][]byte
+	if k.before != nil {
+		pieces = k.before.Items()
 	}
-	if len(input) > 0 {
-		added = responses.Join(slices.Clone(input), added)
+	pieces = append(pieces, first, added)
+	size := int64(len(x.call.Body))
+	for _, p := range pieces {
+		size += int64(len(p))
 	}
-	x.keep = &keeper{store: m, id: newAnswerID(), before: before, input: added, whole: peek.Remember}
-	if peek.Remember {
-		x.keep.scopes = scopes
-	} else {
-		x.keep.scopes = scopes[1:]
+	if size > x.table.BodyLimit {
+		return x.bodyTooLarge()
 	}
+	x.call.Body = responses.WithInput(x.call.Body, pieces...)
+	if x.peek, err = x.op.voice.Peek(x.call.Body); err != nil {
+		f := asFailure(err)
+		return &f
+	}
+	x.call.Initiator, x.call.Vision, x.rec.Initiator = x.peek.Initiator, x.peek.Vision, x.peek.Initiator
+	k.body, k.input = nil, responses.Join(slices.Clone(first), added)
 	return nil
 }
 
@@ -156,6 +163,9 @@ func (k *keeper) answer(response []byte) {
 func (k *keeper) remember(response []byte) {
 	if k.filled && rawjson.Empty(rawjson.Get(response, "output")) {
 		return
+	}
+	if k.body != nil {
+		k.input = responses.Input(k.body)
 	}
 	k.store.Keep(recall.New(k.before, k.input, response, k.whole), k.id, k.scopes...)
 }

@@ -142,9 +142,13 @@ func (r *Router) serveSocket(x *exchange) {
 	log := x.table.Logger
 	log.DebugContext(s.ctx, "websocket opened", "id", x.rec.ID, "door", x.rec.Door, "host", x.rec.Host)
 	n := s.serve()
-	log.DebugContext(s.ctx, "websocket ends", "id", x.rec.ID, "exchanges", n, "code", int(s.code), "reason", s.reason)
-	if !errors.Is(context.Cause(s.ctx), errGone) {
-		_ = s.conn.Close(s.code, s.reason) // joins nobody: read goes on until the client has answered
+	s.mu.Lock()
+	code, reason := s.code, s.reason
+	s.mu.Unlock()
+	gone := errors.Is(context.Cause(s.ctx), errGone)
+	log.DebugContext(s.ctx, "websocket ends", "id", x.rec.ID, "exchanges", n, "code", int(code), "reason", reason, "client_left", gone)
+	if !gone {
+		_ = s.conn.Close(code, reason) // joins nobody: read goes on until the client has answered
 	}
 }
 
@@ -153,11 +157,13 @@ func (s *socket) serve() (exchanges int) {
 	idle := time.NewTimer(socketIdle)
 	defer idle.Stop()
 	for s.ctx.Err() == nil {
+		if s.router.life.Err() != nil {
+			s.end(websocket.StatusGoingAway, "detour stops")
+			return exchanges
+		}
 		select {
 		case <-s.ctx.Done():
 		case <-s.router.life.Done():
-			s.end(websocket.StatusGoingAway, "detour stops")
-			return exchanges
 		case <-idle.C:
 			s.end(websocket.StatusNormalClosure, "no request for an hour")
 			return exchanges
