@@ -64,6 +64,23 @@ await check("responses tool round", async () => {
   return `${call.name} ${JSON.parse(call.arguments).key} ${r.output_text.includes("found-it")}`;
 }, "lookup k true");
 
+await check("responses that refer to one another", async () => {
+  const tools = [{ type: "function", strict: false, ...tool }];
+  const first = await client.responses.stream({ model, input: `${marker} [[sim:tool=lookup {"key":"k"}]]`, tools }).finalResponse();
+  const call = first.output.find((i) => i.type === "function_call");
+  const result = { type: "function_call_output", call_id: call.call_id, output: "found-it" };
+  const second = await client.responses.create({ model, tools, previous_response_id: first.id, input: [result] });
+  const named = await client.responses.create({ model, tools, input: [{ role: "user", content: `${marker} again` }, { type: "item_reference", id: call.id }, result] });
+  let kept = "kept";
+  if (base) {
+    const got = await client.responses.retrieve(second.id);
+    kept = got.output_text === second.output_text ? kept : "other";
+    await client.responses.delete(second.id);
+  }
+  const gone = await client.responses.create({ model, previous_response_id: "resp_unknown", input: "x" }).catch((e) => `${e.status} ${e.code}`);
+  return `${second.output_text.includes("found-it")} ${named.output_text.includes("found-it")} ${kept} ${gone}`;
+}, "true true kept 400 previous_response_not_found");
+
 await check("unknown model", async () => {
   try {
     await client.chat.completions.create({ model: "no-such-model-at-all", messages: user(marker) });
