@@ -425,8 +425,8 @@ func (h *heard) gemini(b []byte) {
 	}
 }
 
-// whole makes a plain answer of a stream, as the upstream of that dialect would give it.
-func whole(t *testing.T, upstream dialect.Upstream, client dialect.Client, stream string) (int, []byte) {
+// plainOf makes a plain answer of a stream, as the upstream of that dialect would give it.
+func plainOf(t *testing.T, upstream dialect.Upstream, client dialect.Client, stream string) (int, []byte) {
 	t.Helper()
 	var fold llm.Folder
 	dec := upstream.NewDecoder()
@@ -477,7 +477,7 @@ func TestEveryClientUnderstandsEveryModel(t *testing.T) {
 								stream(rw, up.stream(s))
 								return
 							}
-							status, answer := whole(t, up.codec, up.codec, up.stream(s))
+							status, answer := plainOf(t, up.codec, up.codec, up.stream(s))
 							plain(rw, status, string(answer))
 						}, func(c *router.Config, f *fake) {
 							f.models = []providers.Model{{ID: "m", Picker: true, Endpoints: []dialect.Endpoint{up.endpoint}}}
