@@ -2,11 +2,10 @@ package router
 
 import (
 	"bytes"
-	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"detour/internal/dialect"
@@ -19,7 +18,8 @@ const (
 	bodyTimeout = 10 * time.Minute
 )
 
-// readBody reads the request body, at most the limit, and undoes its compression.
+// readBody reads the request body, at most the limit, and undoes its compression; the limit
+// holds for what comes out of it.
 func (x *exchange) readBody() ([]byte, *dialect.Failure) {
 	if x.frame != nil {
 		return x.frame.body, nil
@@ -28,29 +28,28 @@ func (x *exchange) readBody() ([]byte, *dialect.Failure) {
 	if x.req.ContentLength > limit {
 		return nil, x.bodyTooLarge()
 	}
-	var src io.Reader = x.req.Body
-	hint := x.req.ContentLength
-	switch enc := strings.ToLower(x.req.Header.Get("Content-Encoding")); enc {
-	case "", "identity":
-	case "gzip":
-		zr, err := gzip.NewReader(io.LimitReader(x.req.Body, limit+1))
-		if err != nil {
-			return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body is not gzip: " + err.Error()}
-		}
-		src, hint = zr, 0
-	default:
-		return nil, &dialect.Failure{Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("The content encoding %q is not supported; send the body plain or gzip.", enc)}
-	}
 	// A client that sends no byte for too long must not hold on to what it did send.
 	deadline := http.NewResponseController(x.w)
 	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
 	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
+	src, encoded, closeAll, err := decode(x.req.Body, x.req.Header, limit)
+	defer closeAll()
+	if unknown, ok := errors.AsType[*unknownEncodingError](err); ok {
+		x.w.Header().Set("Accept-Encoding", acceptEncoding)
+		return nil, &dialect.Failure{Status: http.StatusUnsupportedMediaType, Code: "unsupported_content_encoding",
+			Message: fmt.Sprintf("The content encoding %q is not supported; send the body plain or as one of %s.", clip(unknown.name), acceptEncoding)}
+	}
 	var buf bytes.Buffer
-	if hint > 0 {
+	if hint := x.req.ContentLength; hint > 0 && !encoded {
 		buf.Grow(int(min(hint, maxAhead)) + bytes.MinRead)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(src, limit+1))
+	var n int64
+	if err == nil {
+		n, err = buf.ReadFrom(io.LimitReader(src, limit+1))
+	}
 	switch {
+	case err != nil && encoded:
+		return nil, &dialect.Failure{Status: http.StatusBadRequest, Code: "invalid_content_encoding", Message: "The request body could not be decompressed: " + err.Error()}
 	case err != nil:
 		return nil, &dialect.Failure{Status: http.StatusBadRequest, Message: "The request body could not be read to its end: " + err.Error()}
 	case n > limit:

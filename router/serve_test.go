@@ -1,8 +1,6 @@
 package router_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -154,31 +152,6 @@ func TestBodyOverTheLimitWithoutALength(t *testing.T) {
 			t.Errorf("status %d", resp.StatusCode)
 		}
 	})
-}
-
-func TestCompressedBodies(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, false, func(rw http.ResponseWriter, _ *http.Request) { plain(rw, 200, answer) }, func(c *router.Config, _ *fake) { c.BodyLimit = 100_000 })
-	pack := func(s string) string {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		_, _ = z.Write([]byte(s))
-		_ = z.Close()
-		return b.String()
-	}
-	for _, tc := range []struct {
-		name, body, encoding string
-		status               int
-	}{
-		{"gzip", pack(hello), "gzip", 200},
-		{"not gzip", hello, "gzip", 400},
-		{"a bomb", pack(strings.Repeat(" ", 50<<20)), "gzip", 413},
-		{"unknown", hello, "snappy", 415},
-	} {
-		if resp := w.post("/v1/chat/completions", tc.body, "Content-Encoding", tc.encoding); resp.StatusCode != tc.status {
-			t.Errorf("%s: status %d, want %d: %s", tc.name, resp.StatusCode, tc.status, text(t, resp))
-		}
-	}
 }
 
 func TestUpstreamErrorsKeepTheirMeaning(t *testing.T) {
