@@ -21,6 +21,10 @@ type ask struct {
 	summary   bool // responses: with a summary
 	encrypted bool // responses: with encrypted content
 
+	compact      bool     // responses: a compaction in the place of an answer
+	compactAlong bool     // responses: a compaction before the answer
+	compacted    []string // what compactions in the input hold
+
 	directives []Directive
 	user       string // last user text, without directives
 	userText   string // the same with directives

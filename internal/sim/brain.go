@@ -160,6 +160,9 @@ func defaultAnswer(a *ask) BrainAnswer {
 		for _, r := range a.results {
 			b.Text += " (tool " + r.Name + " said: " + clip(strings.TrimSpace(r.Text), maxEchoResult) + ")"
 		}
+		for _, text := range a.compacted {
+			b.Text += " (compacted: " + clip(text, maxEcho) + ")"
+		}
 	}
 	return b
 }
@@ -178,6 +181,8 @@ type answer struct {
 	finish    string     // stop, tool_calls, length, content_filter, error, …
 	delay     time.Duration
 	endless   bool // the arguments of the call are white space without an end
+
+	compaction bool // in the place of an answer
 
 	cached, output, thought int // tokens
 }

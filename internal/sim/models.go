@@ -37,6 +37,7 @@ type Model struct {
 
 	RequireMaxTokens bool // chat: 400 without max_tokens
 	RejectMaxTokens  bool // chat: 400 with max_tokens, max_completion_tokens wanted
+	Compactions      int  // responses: items that a compaction_trigger makes; 0: one
 
 	Extra map[string]any // further members at the top level
 }
@@ -71,7 +72,7 @@ func DefaultModels() []Model {
 		{ID: "gpt-4o-2024-11-20", Name: "GPT-4o", Vendor: "Azure OpenAI", Version: "gpt-4o-2024-11-20", Context: 128000, Prompt: 64000, Output: 16384, Vision: true},
 		{ID: "gpt-4o-mini", Name: "GPT-4o mini", Vendor: "Azure OpenAI", Version: "gpt-4o-mini-2024-07-18", NoBilling: true, Context: 128000, Prompt: 64000, Output: 4096},
 		{ID: "gpt-4.1", Name: "GPT-4.1", Vendor: "Azure OpenAI", Version: "gpt-4.1-2025-04-14", Picker: true, Category: "versatile", Context: 128000, Prompt: 111616, Output: 16384, Vision: true, Structured: true, Policy: PolicyEnabled},
-		{ID: "gpt-5-mini", Name: "GPT-5 mini", Vendor: "Azure OpenAI", Version: "gpt-5-mini", Picker: true, Category: "lightweight", Endpoints: chatAndResponses, Context: 264000, Prompt: 128000, Output: 64000, Vision: true, Structured: true, Policy: PolicyEnabled, Efforts: efforts, RejectMaxTokens: true},
+		{ID: "gpt-5-mini", Name: "GPT-5 mini", Vendor: "Azure OpenAI", Version: "gpt-5-mini", Picker: true, Category: "lightweight", Endpoints: chatAndResponses, Context: 264000, Prompt: 128000, Output: 64000, Vision: true, Structured: true, Policy: PolicyEnabled, Efforts: efforts, RejectMaxTokens: true, Compactions: 2},
 		{ID: "gpt-5.4", Name: "GPT-5.4", Vendor: "OpenAI", Version: "gpt-5.4", Picker: true, Category: "powerful", Endpoints: responsesOnly, Multiplier: 1, Plans: paid, Context: 400000, Prompt: 272000, Output: 128000, Vision: true, Structured: true, Policy: PolicyEnabled, Efforts: efforts},
 		{ID: "gpt-5.3-codex", Name: "GPT-5.3-Codex", Vendor: "OpenAI", Version: "gpt-5.3-codex", Picker: true, Category: "powerful", Endpoints: responsesOnly, Multiplier: 1, Plans: paid, Context: 400000, Prompt: 272000, Output: 128000, Vision: true, Policy: PolicyEnabled, Efforts: []string{"low", "medium", "high", "xhigh"}},
 		{ID: "gpt-5.5", Name: "GPT-5.5", Vendor: "OpenAI", Version: "gpt-5.5", Endpoints: responsesOnly, Multiplier: 1, Plans: []string{"enterprise"}, Context: 1050000, Prompt: 922000, Output: 128000, Policy: PolicyEnabled, Efforts: efforts},

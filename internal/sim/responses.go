@@ -9,16 +9,17 @@ import (
 
 // responsesRequest is the part of a /responses request that matters.
 type responsesRequest struct {
-	Model              string          `json:"model"`
-	Stream             bool            `json:"stream"`
-	Instructions       string          `json:"instructions"`
-	Input              responsesInput  `json:"input"`
-	Tools              []responsesTool `json:"tools"`
-	Store              *bool           `json:"store"`
-	ServiceTier        *string         `json:"service_tier"`
-	PreviousResponseID *string         `json:"previous_response_id"`
-	MaxOutputTokens    *int            `json:"max_output_tokens"`
-	Include            []string        `json:"include"`
+	Model              string              `json:"model"`
+	Stream             bool                `json:"stream"`
+	Instructions       string              `json:"instructions"`
+	Input              responsesInput      `json:"input"`
+	Tools              []responsesTool     `json:"tools"`
+	Store              *bool               `json:"store"`
+	ServiceTier        *string             `json:"service_tier"`
+	PreviousResponseID *string             `json:"previous_response_id"`
+	MaxOutputTokens    *int                `json:"max_output_tokens"`
+	Include            []string            `json:"include"`
+	ContextManagement  []contextManagement `json:"context_management"`
 	Reasoning          *struct {
 		Effort  string `json:"effort"`
 		Summary string `json:"summary"`
@@ -45,6 +46,7 @@ type responsesItem struct {
 	Output           content         `json:"output"`
 	EncryptedContent *string         `json:"encrypted_content"`
 	Tools            []responsesTool `json:"tools"` // additional_tools
+	Passthrough      json.RawMessage `json:"internal_chat_message_metadata_passthrough"`
 }
 
 // responsesInput is a list of items; a plain string is one user message.
@@ -82,12 +84,36 @@ func decodeResponses(c *call) (*ask, error) {
 	}
 	for i := range r.Input {
 		item := &r.Input[i]
+		a.compact = a.compact || item.Type == "compaction_trigger"
 		a.turns = append(a.turns, item.turn())
 		a.image = a.image || item.Content.image() || item.Output.image()
 		a.tools = appendTools(a.tools, item.Tools)
 	}
 	a.tools = appendTools(a.tools, r.Tools)
-	return a, c.checkResponses(&r)
+	a.compactAlong = r.asksCompaction(len(c.body) / 4)
+	if err := c.checkResponses(&r); err != nil {
+		return a, err
+	}
+	return a, c.readCompactions(a, r.Input)
+}
+
+// readCompactions takes in what compactions hold.
+func (c *call) readCompactions(a *ask, input responsesInput) error {
+	for i := range input {
+		item := &input[i]
+		if item.Type != "compaction" || item.EncryptedContent == nil {
+			continue
+		}
+		if c.st.Responses.NoReplayCheck {
+			continue
+		}
+		text, err := c.openCompaction(item.ID, *item.EncryptedContent)
+		if err != nil {
+			return err
+		}
+		a.compacted = append(a.compacted, text)
+	}
+	return nil
 }
 
 // turn maps an item onto a message.
@@ -99,6 +125,8 @@ func (i *responsesItem) turn() turn {
 		return turn{role: "assistant", calls: []ToolCall{{ID: i.CallID, Name: i.Name}}}
 	case i.Type == "reasoning":
 		return turn{role: "assistant"}
+	case i.Type == "compaction":
+		return turn{role: "system"}
 	case i.Role == "developer":
 		return turn{role: "system", text: i.Content.text()}
 	}
@@ -140,8 +168,36 @@ func (c *call) checkResponses(r *responsesRequest) error {
 	if len(r.Tools) > maxTools {
 		return refused(400, codeBody("invalid_request_body", "too many tools: "+strconv.Itoa(len(r.Tools))+" exceeds the limit of "+strconv.Itoa(maxTools)))
 	}
-	for i, t := range r.Tools {
-		param := "tools[" + strconv.Itoa(i) + "]"
+	if err := c.checkResponsesTools("tools", r.Tools); err != nil {
+		return err
+	}
+	for i, item := range r.Input {
+		param := "input[" + strconv.Itoa(i) + "]"
+		switch {
+		case item.Type == "compaction_trigger" && k.RejectTrigger:
+			return refused(400, codeBody("invalid_value", "Invalid value: 'compaction_trigger'. Supported values are: 'message', 'function_call', 'reasoning', 'compaction' and others."))
+		case strings.HasPrefix(item.Type, "custom_tool_call") && k.RejectCustom:
+			return unsupported("Custom tools are not supported with this model.", param)
+		case item.Passthrough != nil && k.RejectPassthrough:
+			return refused(400, codeBody("unknown_parameter", "Unknown parameter: '"+param+".internal_chat_message_metadata_passthrough'."))
+		}
+		if err := c.checkResponsesTools(param+".tools", item.Tools); err != nil {
+			return err
+		}
+		if item.Type == "reasoning" && item.EncryptedContent != nil && *item.EncryptedContent != "" && !k.NoReplayCheck {
+			if err := c.checkEncrypted(item.ID, *item.EncryptedContent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkResponsesTools finds what /responses refuses in a list of tools, wherever it stands.
+func (c *call) checkResponsesTools(list string, tools []responsesTool) error {
+	k := &c.st.Responses
+	for i, t := range tools {
+		param := list + "[" + strconv.Itoa(i) + "]"
 		switch {
 		case strings.HasPrefix(t.Type, "web_search") && !k.AllowWebSearch:
 			return unsupported("The use of the web search tool is not supported.", param)
@@ -151,13 +207,8 @@ func (c *call) checkResponses(r *responsesRequest) error {
 			return unsupported("Custom tools are not supported with this model.", param)
 		case t.Type == "namespace" && t.Description == "":
 			return refused(400, codeBody("invalid_request_body", "Invalid '"+param+".description': empty string."))
-		}
-	}
-	for _, item := range r.Input {
-		if item.Type == "reasoning" && item.EncryptedContent != nil && *item.EncryptedContent != "" && !k.NoReplayCheck {
-			if err := c.checkEncrypted(item.ID, *item.EncryptedContent); err != nil {
-				return err
-			}
+		case t.Type == "namespace" && t.Name == "collaboration" && !k.AllowCollaboration:
+			return refused(400, codeBody("invalid_request_body", "Invalid '"+param+"': the namespace 'collaboration' is reserved and its tools must not be modified."))
 		}
 	}
 	return nil
@@ -192,7 +243,13 @@ func (c *call) checkEncrypted(id, encrypted string) error {
 
 // responses answers a /responses request.
 func (c *call) responses(a *ask) {
-	out := c.plan(a)
+	var out *answer
+	if a.compact && !c.st.Responses.NoCompaction {
+		out = &answer{compaction: true}
+		c.complement(a, out)
+	} else {
+		out = c.plan(a)
+	}
 	r := &responsesWriter{call: c, ask: a, out: out, id: "resp_" + c.sim.ids.hex(48), kinds: map[string]string{}}
 	for _, t := range a.tools {
 		r.kinds[t.Name] = t.Type

@@ -32,7 +32,13 @@ func (r *responsesWriter) itemID(index int) string {
 
 // items returns the finished output items, without ids.
 func (r *responsesWriter) items() []object {
+	if r.out.compaction {
+		return r.compactions()
+	}
 	var items []object
+	if r.ask.compactAlong {
+		items = append(items, r.compactions()[:1]...)
+	}
 	if len(r.out.reasoning) > 0 {
 		items = append(items, r.reasoningItem())
 	}
@@ -65,8 +71,16 @@ func (r *responsesWriter) reasoningItem() object {
 func (r *responsesWriter) stamp(item object, index int, keep bool) {
 	id := r.itemID(index)
 	item["id"] = id
-	if item["type"] == "reasoning" && r.ask.encrypted && !keep {
+	switch {
+	case keep:
+	case item["type"] == "reasoning" && r.ask.encrypted:
 		item["encrypted_content"] = r.call.encrypt(id)
+	case item["type"] == "compaction":
+		text := r.ask.remembered()
+		if index < r.ask.model.Compactions-1 {
+			text = clip(text, len(text)/2)
+		}
+		item["encrypted_content"] = r.call.compact(id, text)
 	}
 }
 
@@ -178,6 +192,9 @@ func (r *responsesWriter) item(index int, item object) bool {
 		opening["summary"] = []any{}
 		delete(opening, "status")
 		body = r.reasoning
+	case "compaction":
+		delete(opening, "status")
+		body = func(int, object) bool { return true }
 	case "message":
 		opening["content"] = []any{}
 		body = r.message
@@ -188,7 +205,7 @@ func (r *responsesWriter) item(index int, item object) bool {
 		opening["arguments"] = ""
 		body = r.arguments("response.function_call_arguments", "arguments")
 	}
-	r.stamp(opening, index, false)
+	r.stamp(opening, index, item["type"] == "compaction")
 	if !r.tell("response.output_item.added", object{"output_index": index, "item": opening}) || !body(index, item) {
 		return false
 	}

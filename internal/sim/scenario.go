@@ -133,6 +133,11 @@ type Responses struct {
 	TrailingDone      bool // data: [DONE] at the end
 	EncryptUnasked    bool // encrypted_content even when include does not ask for it
 	NoReasoningOutput bool // no reasoning item even when the request asks for reasoning
+
+	RejectTrigger      bool // compaction_trigger is an unknown item
+	NoCompaction       bool // compaction_trigger is passed over: an answer without a compaction
+	AllowCollaboration bool // the reserved namespace is accepted
+	RejectPassthrough  bool // members of items that only clients of OpenAI's own service send are refused
 }
 
 // Messages holds the switches of /v1/messages.
