@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/dialect/rawjson":     nil,
 	"internal/dialect/dialecttest": {"internal/dialect", "internal/llm", "internal/sse"},
 	"internal/dialect/carrier":     nil,
+	"internal/dialect/compaction":  {"internal/dialect", "internal/llm"},
 	"internal/dialect/chat":        {"internal/dialect", "internal/dialect/carrier", "internal/dialect/rawjson", "internal/dialect/responses", "internal/llm", "internal/sse"},
 	"internal/dialect/responses":   {"internal/dialect", "internal/dialect/carrier", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"internal/dialect/gemini":      {"internal/dialect", "internal/dialect/carrier", "internal/dialect/rawjson", "internal/llm", "internal/sse"},

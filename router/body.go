@@ -18,8 +18,7 @@ const (
 	bodyTimeout = 10 * time.Minute
 )
 
-// readBody reads the request body, at most the limit, and undoes its compression; the limit
-// holds for what comes out of it.
+// readBody reads the request body and undoes its compression. The limit holds for what comes out of it.
 func (x *exchange) readBody() ([]byte, *dialect.Failure) {
 	if x.frame != nil {
 		return x.frame.body, nil
@@ -67,7 +66,8 @@ func (x *exchange) loadAndKeep() *dialect.Failure {
 	if encoded {
 		x.req.Body = readCloser{io.TeeReader(rest, &compressed), rest}
 	}
-	if f := x.load(); f != nil && x.said == nil {
+	f := x.load()
+	if decodable := !encoded || f == nil || f.Status == http.StatusRequestEntityTooLarge; f != nil && x.said == nil && decodable {
 		return f
 	}
 	read := x.said

@@ -26,11 +26,19 @@ func newCarriers(key []byte, accounts []*providers.Account) carriers {
 		return c
 	}
 	for _, a := range accounts {
-		h := hmac.New(sha256.New, key)
-		h.Write([]byte(a.Provider() + "\x00" + a.ID()))
-		c[a.ID()] = carrier.New(h.Sum(nil))
+		c[a.ID()] = derived(key, a.Provider()+"\x00"+a.ID())
 	}
 	return c
+}
+
+// derived returns a codec with a key of its own for a purpose, or nil when there is no key at all.
+func derived(key []byte, purpose string) *carrier.Codec {
+	if len(key) == 0 {
+		return nil
+	}
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(purpose))
+	return carrier.New(h.Sum(nil))
 }
 
 // owner names the account that sealed a value, "" when none of ours did.
@@ -60,20 +68,25 @@ func (c carriers) ownerOf(r *llm.Request) string {
 // sealer is what the answers of one account are sealed with.
 func (x *exchange) sealer(a *providers.Account) func(id, blob string) string {
 	codec := x.table.carriers[a.ID()]
-	if codec == nil || x.op.endpoint != dialect.EndpointResponses || x.call.Verbatim {
+	if codec == nil || !x.asWritten() {
 		return nil
 	}
 	return codec.Seal
 }
 
+// asWritten tells whether a request in Responses goes up in the client's own words, but for the listed edits.
+func (x *exchange) asWritten() bool {
+	return x.call.Endpoint == dialect.EndpointResponses && !x.call.Verbatim && (x.translation == nil || x.translation.asWritten)
+}
+
 // owned looks for values in a request that one account sealed: that account must serve it, whatever else is known of
 // the conversation.
 func (x *exchange) owned() {
-	if x.translation != nil {
+	if x.translation != nil && !x.translation.asWritten {
 		x.wish.Owner = x.table.carriers.ownerOf(x.translation.request)
 		return
 	}
-	if x.op.endpoint != dialect.EndpointResponses || !bytes.Contains(x.call.Body, []byte(carrier.Prefix)) {
+	if !x.asWritten() || !bytes.Contains(x.call.Body, []byte(carrier.Prefix)) {
 		return
 	}
 	gjson.GetBytes(x.call.Body, "input").ForEach(func(_, item gjson.Result) bool {
@@ -89,7 +102,7 @@ func (x *exchange) owned() {
 // only be refused. History that another account compacted cannot be taken out, so that is an error.
 func (x *exchange) unseal(a *providers.Account) ([]byte, error) {
 	codec := x.table.carriers[a.ID()]
-	if x.op.endpoint != dialect.EndpointResponses || x.call.Verbatim || codec == nil {
+	if !x.asWritten() || codec == nil {
 		return x.call.Body, nil
 	}
 	if !x.sealed {

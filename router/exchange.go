@@ -46,6 +46,7 @@ type exchange struct {
 	// translation is set when the model does not speak the client's dialect.
 	translation *translation
 	contentType string // of a stream, "" for server-sent events
+	compacting  bool   // a compaction of the conversation is asked for
 	estimate    bool   // tokens are to be counted here
 	// mended is the upstream's request after its provider took something out; nil before.
 	mended []byte
@@ -208,6 +209,9 @@ func (r *rounds) sleep(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
+// maxAdaptations is how often a request is made in another way at one account.
+const maxAdaptations = 3
+
 // attempt tries one account. A credential or host that the upstream refuses is renewed once, and a request that the
 // provider knows to mend is mended once; then it is replayed.
 func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
@@ -220,6 +224,10 @@ func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 		_, err = x.once(ctx, a)
 	}
 	if err != nil && !x.committed && x.mend(a, providers.AsError(err)) {
+		_, err = x.once(ctx, a)
+	}
+	for n := 0; n < maxAdaptations && err != nil && !x.committed && x.adapt(providers.AsError(err)); n++ {
+		x.mended = nil
 		_, err = x.once(ctx, a)
 	}
 	at := record.Attempt{Account: a.ID(), Took: x.table.Now().Sub(start)}
@@ -261,7 +269,7 @@ func (x *exchange) body(a *providers.Account) ([]byte, error) {
 	switch {
 	case x.mended != nil:
 		return x.mended, nil
-	case x.translation == nil:
+	case x.translation == nil, x.translation.asWritten:
 		return x.unseal(a)
 	}
 	body, lost, err := x.translation.encode(x.table.carriers[a.ID()])
@@ -359,6 +367,9 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 		}
 		return x.afford()
 	}
+	if f := x.reword(); f != nil {
+		return f
+	}
 	x.asked = x.call
 	if f := x.resolve(mode, x.name); f != nil {
 		return f
@@ -393,6 +404,8 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 		if f := x.speak(e); f != nil {
 			return f
 		}
+	} else if x.compacting {
+		x.compactNatively() // whoever it is that the upstream knows by that name
 	}
 	if res.name != x.name { // what the body says
 		body, err := sjson.SetBytes(x.call.Body, "model", res.name)

@@ -47,8 +47,11 @@ type group struct {
 // identity, telemetry and file paths are never listed, and neither are lists of models whose entries hold what only
 // their own host knows. The entry "" is the API door's, and that of hosts which the owner adds to the intercepted ones.
 func surfaces() map[string]*surface {
+	compactor := responses.Compaction{}
 	chat := operation{dialect.EndpointChat, chat.Format{}, chat.Format{}, chat.Codec{}, ""}
 	responses := operation{dialect.EndpointResponses, responses.Format{}, responses.Format{}, responses.Codec{}, ""}
+	compact := responses
+	compact.endpoint, compact.client = dialect.EndpointCompact, compactor
 	messages := operation{dialect.EndpointMessages, messages.Format{}, messages.Format{}, messages.Codec{}, ""}
 	count, embeddings := messages, chat
 	count.endpoint, embeddings.endpoint = dialect.EndpointCountTokens, dialect.EndpointEmbeddings
@@ -63,7 +66,11 @@ func surfaces() map[string]*surface {
 		"POST /embeddings":       embeddings,
 		"GET /models":            list(chat, listOpenAI),
 	}
-	openai := with(completions, map[string]operation{"POST /responses": responses})
+	answers := map[string]operation{
+		"POST /responses":         responses,
+		"POST /responses/compact": compact,
+	}
+	openai := with(completions, answers)
 	anthropic := map[string]operation{
 		"POST /messages":              messages,
 		"POST /messages/count_tokens": count,
@@ -77,7 +84,7 @@ func surfaces() map[string]*surface {
 	return map[string]*surface{
 		"":                  {groups: []group{{[]string{"/v1", ""}, all}, gemini}, gemini: true},
 		"api.openai.com":    {provider: "openai", groups: []group{{[]string{"/v1"}, openai}}},
-		"chatgpt.com":       {provider: "chatgpt", groups: []group{{[]string{"/backend-api/codex"}, map[string]operation{"POST /responses": responses}}}},
+		"chatgpt.com":       {provider: "chatgpt", groups: []group{{[]string{"/backend-api/codex"}, answers}}},
 		"api.anthropic.com": {provider: "anthropic", groups: []group{{[]string{"/v1"}, with(anthropic, map[string]operation{"GET /models": list(messages, listAnthropic)})}}},
 		// Copilot's own paths have no version, except those of Messages; clients are seen to send both.
 		copilotHost: {provider: "github-copilot", groups: []group{{[]string{"", "/v1"}, all}}},

@@ -14,6 +14,7 @@ import (
 
 	"detour/internal/budget"
 	"detour/internal/dialect"
+	"detour/internal/dialect/carrier"
 	"detour/internal/dialect/tokens"
 	"detour/internal/recall"
 	"detour/internal/record"
@@ -107,6 +108,7 @@ type table struct {
 	models    *catalogues
 	relay     *relay
 	carriers  carriers
+	summaries *carrier.Codec // nil without a key
 	upstreams map[dialect.Endpoint]dialect.Upstream
 	count     *tokens.Estimator
 	memory    *recall.Store
@@ -159,6 +161,7 @@ func (r *Router) Reload(cfg Config) error {
 		relay:     newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers:  newCarriers(cfg.CarrierKey, cfg.Accounts),
 		upstreams: upstreams(), count: r.count, memory: r.memory,
+		summaries:    summarySealer(cfg.CarrierKey),
 		accountPaces: newPaces("account", cfg.AccountPace), clientPaces: newPaces("client", cfg.ClientPace),
 	}
 	old := r.table.Load()

@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"detour/internal/dialect"
 	"detour/internal/dialect/carrier"
 	"detour/internal/dialect/chat"
+	"detour/internal/dialect/compaction"
 	"detour/internal/dialect/messages"
 	"detour/internal/dialect/responses"
 	"detour/internal/llm"
@@ -27,6 +29,13 @@ type translation struct {
 	upstream dialect.Upstream
 	request  *llm.Request // as the client said it
 	target   dialect.Target
+	// asWritten says that the request goes up as the client wrote it, and only the answer is read and written anew.
+	asWritten bool
+	// compact makes the step that an answer takes which is to be a compaction; nil for other answers. ask is the request
+	// for the summary that it is made of, nil where the model compacts by itself, and room what the model takes.
+	compact func() compaction.Step
+	ask     *llm.Request
+	room    int
 
 	tools *dialect.ToolNames // of the attempt under way
 }
@@ -53,6 +62,9 @@ func preference(client dialect.Endpoint) []dialect.Endpoint {
 func (x *exchange) speak(e *entry) *dialect.Failure {
 	body := x.call.Body
 	want := x.op.endpoint
+	if x.compacting {
+		return x.speakCompaction(e)
+	}
 	switch want {
 	case dialect.EndpointEmbeddings:
 		return x.native(e)
@@ -111,6 +123,9 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 		}
 		return f
 	}
+	if endpoint != dialect.EndpointResponses && slices.ContainsFunc(t.request.Turns, unreadable) {
+		return responses.ForeignCompaction("")
+	}
 	t.target = x.table.target(e)
 	if s, ok := x.op.client.(interface{ ContentType() string }); ok {
 		x.contentType = s.ContentType()
@@ -119,9 +134,14 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 	return nil
 }
 
+// unreadable finds a compaction that only the model which made it can read.
+func unreadable(t llm.Turn) bool {
+	return slices.ContainsFunc(t.Parts, func(p llm.Part) bool { return p.Kind == llm.PartCompaction && p.Text == "" })
+}
+
 // encode writes the request of one attempt for account a: what other accounts sealed is not for its eyes.
 func (t *translation) encode(codec *carrier.Codec) ([]byte, []string, error) {
-	enc, err := t.upstream.EncodeRequest(opened(t.request, codec), t.target)
+	enc, err := t.upstream.EncodeRequest(opened(cmp.Or(t.ask, t.request), codec), t.target)
 	if err != nil {
 		f, ok := errors.AsType[*dialect.Failure](err)
 		if !ok {
@@ -166,8 +186,10 @@ type translator struct {
 	dec     dialect.Decoder
 	restore dialect.Restorer
 	codec   *carrier.Codec
+	compact compaction.Step // nil unless the answer is to be a compaction
 
 	raw, mended []llm.Event
+	compacted   []llm.Event
 	sealed      llm.Part
 	use         llm.Usage
 	fail        dialect.Failure
@@ -176,12 +198,23 @@ type translator struct {
 }
 
 func (t *translation) translator(codec *carrier.Codec) *translator {
-	return &translator{dec: t.upstream.NewDecoder(), restore: dialect.Restorer{Tools: t.tools}, codec: codec}
+	tr := &translator{dec: t.upstream.NewDecoder(), restore: dialect.Restorer{Tools: t.tools}, codec: codec}
+	if t.compact != nil {
+		tr.compact = t.compact()
+	}
+	return tr
 }
 
 // step passes a frame's events on to emit, in the client's words.
 func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Class {
 	class := dialect.Meta
+	if t.compact != nil {
+		t.compacted = t.compacted[:0]
+		for _, e := range events {
+			t.compacted = t.compact.Step(t.compacted, e)
+		}
+		events = t.compacted
+	}
 	for _, e := range events {
 		switch e.Kind {
 		case llm.EventUsage:
@@ -204,12 +237,18 @@ func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Clas
 			emit(m)
 		}
 	}
+	if t.compact != nil && class == dialect.Content {
+		return dialect.Meta // a client can do nothing with half a compaction
+	}
 	return class
 }
 
 // seal wraps opaque state of the upstream for a client of another dialect.
 func (t *translator) seal(p *llm.Part) *llm.Part {
 	o := p.Opaque
+	if o.Kind == llm.OpaqueCarrier {
+		return p
+	}
 	t.sealed = llm.Part{Kind: p.Kind, Opaque: llm.Opaque{Kind: llm.OpaqueCarrier, Value: t.codec.SealAs(string(o.Kind), o.ID, o.Value)}}
 	return &t.sealed
 }

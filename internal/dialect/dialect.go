@@ -30,6 +30,7 @@ type Endpoint string
 const (
 	EndpointChat        Endpoint = "chat/completions"
 	EndpointResponses   Endpoint = "responses"
+	EndpointCompact     Endpoint = "responses/compact"
 	EndpointMessages    Endpoint = "messages"
 	EndpointCountTokens Endpoint = "messages/count_tokens"
 	EndpointEmbeddings  Endpoint = "embeddings"
@@ -58,6 +59,8 @@ type Peek struct {
 	// these.
 	Previous             string
 	References, Remember bool
+	// Compact says that a compaction of the conversation is asked for in the place of an answer (responses).
+	Compact bool
 }
 
 // Failure is an error as it travels between an upstream and a client, in no dialect's shape.

@@ -78,7 +78,7 @@ func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]
 
 // Gist gathers what a Peek says about a conversation while a dialect's package walks over the messages.
 type Gist struct {
-	Vision bool
+	Vision, Compact bool
 
 	initiator llm.Initiator
 	marked    bool // a text says that no person wrote the request
@@ -128,7 +128,7 @@ func (g *Gist) Into(p *Peek) {
 			g.initiator = llm.InitiatorAgent
 		}
 	}
-	p.Vision = g.Vision
+	p.Vision, p.Compact = g.Vision, g.Compact
 	p.Opening = uint64(g.system)<<32 | uint64(g.opening)
 	switch {
 	case g.marked:

@@ -19,6 +19,7 @@ func (d *door) index(w http.ResponseWriter, r *http.Request) {
 			"POST /v1/responses":             "OpenAI Responses",
 			"GET /v1/responses":              "the same over a WebSocket",
 			"GET /v1/responses/{id}":         "an answer that is remembered; DELETE forgets it",
+			"POST /v1/responses/compact":     "OpenAI compaction of a conversation",
 			"POST /v1/messages":              "Anthropic Messages",
 			"POST /v1/messages/count_tokens": "Anthropic token count",
 			"POST /v1/embeddings":            "OpenAI embeddings",

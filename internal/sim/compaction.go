@@ -33,7 +33,8 @@ type contextManagement struct {
 	Threshold int    `json:"compact_threshold"`
 }
 
-// remembered is what a compaction of the conversation holds: what compactions before it held, and the users' words.
+// remembered is what a compaction of the conversation holds: what compactions before it held, and the users' words
+// without what agents put beside them.
 func (a *ask) remembered() string {
 	texts := slices.Clone(a.compacted)
 	for _, t := range a.turns {
@@ -41,7 +42,7 @@ func (a *ask) remembered() string {
 			continue
 		}
 		for _, text := range t.text {
-			if _, clean := Directives(text); clean != "" && !strings.HasPrefix(clean, "<") {
+			if _, clean := Directives(text); clean != "" && (clean[0] != '<' || strings.HasPrefix(clean, "<summary>")) {
 				texts = append(texts, clean)
 			}
 		}

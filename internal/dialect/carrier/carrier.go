@@ -19,8 +19,12 @@ import (
 // and id are in unpadded base64url.
 const Prefix = "dtr1."
 
-// Responses is the kind of an item of the Responses dialect: encrypted content, bound to the item's id.
-const Responses = "r"
+// Responses is the kind of an item of the Responses dialect: encrypted content, bound to the item's id. Summary is a
+// summary of a conversation, in base64url, bound to nothing.
+const (
+	Responses = "r"
+	Summary   = "s"
+)
 
 // macSize is short because a guess gains nothing but an error from the upstream.
 const macSize = 8

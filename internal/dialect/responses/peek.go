@@ -92,6 +92,7 @@ func peekItem(p *dialect.Peek, g *dialect.Gist, raw []byte, i int) error {
 	if kind == itemReference || typ.Missing() && role.Missing() && content.Missing() {
 		p.References = true // or an item that makes no sense, which is for others to say
 	}
+	g.Compact = g.Compact || kind == "compaction_trigger"
 	by := string(rawjson.Text(role.Raw))
 	if by == "system" || by == "developer" {
 		if kind == "" || kind == "message" {
