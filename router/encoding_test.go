@@ -176,3 +176,34 @@ func TestRelayedBodiesStayCompressed(t *testing.T) {
 		}
 	})
 }
+
+// A rule that names a model needs to look into bodies; those that cannot be read go where the other rules send them.
+func TestBodiesThatCannotBeDecodedAreStillRelayed(t *testing.T) {
+	t.Parallel()
+	type got struct{ body, encoding string }
+	seen := make(chan got, 1)
+	w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		seen <- got{string(b), r.Header.Get("Content-Encoding")}
+		plain(rw, 200, answer)
+	}, func(c *router.Config, _ *fake) {
+		c.Rules = []router.Rule{{Model: "gpt-x", Mode: router.ModeRoute}}
+		c.ProxyMode = router.ModePassthrough
+	})
+	pack := packers()
+	for _, tc := range []struct{ name, body, encoding string }{
+		{"unknown", "\x01\x02\x03", "br"},
+		{"not zstd", strings.Repeat("x", 5000), "zstd"},
+		{"cut off", cutOff(pack["gzip"](strings.ReplaceAll(hello, "gpt-x", "other"))), "gzip"},
+		{"another model", pack["zstd"](strings.ReplaceAll(hello, "gpt-x", "other")), "zstd"},
+	} {
+		resp := w.do(w.proxy, http.MethodPost, "/v1/chat/completions", tc.body, "X-Test-Host", "api.openai.com", "X-Test-Real", "1", "Content-Encoding", tc.encoding)
+		if resp.StatusCode != 200 {
+			t.Errorf("%s: %d %s", tc.name, resp.StatusCode, text(t, resp))
+			continue
+		}
+		if g := <-seen; g.body != tc.body || g.encoding != tc.encoding {
+			t.Errorf("%s: the host got %q as %q", tc.name, g.body, g.encoding)
+		}
+	}
+}

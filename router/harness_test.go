@@ -74,6 +74,8 @@ func (*fake) Check(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	e := &providers.Error{Failure: dialect.ParseFailure(resp.StatusCode, resp.Header.Get("Content-Type"), body)}
 	switch {
+	case e.Failure.Code == "context_length_exceeded":
+		e.Kind = providers.KindTooLong
 	case resp.StatusCode == 401:
 		e.Kind = providers.KindAuth
 	case resp.StatusCode == 402:

@@ -52,7 +52,7 @@ func preference(client dialect.Endpoint) []dialect.Endpoint {
 	switch client {
 	case dialect.EndpointMessages:
 		return []dialect.Endpoint{dialect.EndpointMessages, dialect.EndpointResponses, dialect.EndpointChat}
-	case dialect.EndpointResponses:
+	case dialect.EndpointResponses, dialect.EndpointCompact:
 		return []dialect.Endpoint{dialect.EndpointResponses, dialect.EndpointMessages, dialect.EndpointChat}
 	}
 	return []dialect.Endpoint{dialect.EndpointChat, dialect.EndpointResponses, dialect.EndpointMessages}
