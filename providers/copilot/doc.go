@@ -17,8 +17,10 @@
 //   - chat/completions: max_tokens is added when the request limits nothing, the catalogue knows the model's limit and
 //     the model takes the field; image_url.detail other than low or high is removed.
 //   - responses: store becomes false; include gains reasoning.encrypted_content when the request has reasoning;
-//     service_tier and client_metadata are removed; image_generation tools are removed; an empty description of a
-//     namespace tool is filled in. previous_response_id is an error, because the upstream keeps no responses.
+//     service_tier, client_metadata and, in items, internal_chat_message_metadata_passthrough are removed;
+//     image_generation tools are removed, and those of the hosted search for an hour after the model refused one, in
+//     tools and in additional_tools; an empty description of a namespace tool is filled in. A tool_choice that forces
+//     a removed tool is an error, and so is previous_response_id, because the upstream keeps no responses.
 //   - messages and messages/count_tokens: cache_control.scope, tools[].eager_input_streaming, tools[].input_examples,
 //     service_tier and speed are removed; context_management is removed unless its beta is asked for; a top-level
 //     cache_control moves to the last block that can carry it; blank text blocks are removed from messages and

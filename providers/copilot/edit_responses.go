@@ -1,19 +1,29 @@
 package copilot
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
 
 const encryptedReasoning = "reasoning.encrypted_content"
 
-// editResponses applies the edits of responses.
-func editResponses(body []byte) ([]byte, error) {
+// passthrough is a member of items that Codex writes for OpenAI's own service alone.
+const passthrough = "internal_chat_message_metadata_passthrough"
+
+// editResponses applies the edits of responses. search says that the model is known to refuse the hosted search.
+func editResponses(body []byte, search bool) ([]byte, error) {
 	p, ok := newPatch(body)
 	if !ok {
 		return body, nil
+	}
+	refused := func(typ string) bool { return typ == "image_generation" || search && isSearch(typ) }
+	if typ := p.get("tool_choice").Get("type").String(); refused(typ) {
+		return nil, invalid(http.StatusBadRequest, "unsupported_value", "tool_choice",
+			"tool_choice wants the tool "+typ+", which GitHub Copilot does not have for this model. Choose another tool or none.")
 	}
 	if id := p.get("previous_response_id"); id.Type != gjson.Null {
 		return nil, invalid(http.StatusBadRequest, "previous_response_not_found", "previous_response_id",
@@ -43,11 +53,37 @@ func editResponses(body []byte) ([]byte, error) {
 				p.include(v)
 			}
 		case "tools":
-			p.responseTools(v)
+			p.responseTools(v, refused)
+		case "input":
+			if bytes.Contains(body, []byte(`"additional_tools"`)) || bytes.Contains(body, []byte(`"`+passthrough+`"`)) {
+				p.responseInput(v, refused)
+			}
 		}
 		return false
 	})
 	return p.apply(body), nil
+}
+
+func isSearch(typ string) bool { return strings.HasPrefix(typ, "web_search") }
+
+// responseInput edits the items of the input: tools that ride along there, and what is not meant for this upstream.
+func (p *patch) responseInput(input gjson.Result, refused func(string) bool) {
+	if !input.IsArray() {
+		return
+	}
+	p.array(input, func(item gjson.Result) bool {
+		if !item.IsObject() {
+			return false
+		}
+		tools := item.Get("type").String() == "additional_tools"
+		p.object(item, "", func(name string, v gjson.Result) bool {
+			if tools && name == "tools" {
+				p.responseTools(v, refused)
+			}
+			return name == passthrough
+		})
+		return false
+	})
 }
 
 // include adds encrypted reasoning to the list v: the upstream stores nothing, so without it a model's reasoning is
@@ -75,19 +111,17 @@ func (p *patch) include(v gjson.Result) {
 	p.cuts = append(p.cuts, cut{end, end, put})
 }
 
-// responseTools removes the one hosted tool that is always refused and describes namespaces that lack it.
-func (p *patch) responseTools(tools gjson.Result) {
+// responseTools removes the hosted tools that are refused and describes namespaces that lack it.
+func (p *patch) responseTools(tools gjson.Result, refused func(string) bool) {
 	if !tools.IsArray() {
 		return
 	}
 	p.array(tools, func(tool gjson.Result) bool {
-		switch tool.Get("type").String() {
-		case "image_generation":
-			return true
-		case "namespace":
+		typ := tool.Get("type").String()
+		if typ == "namespace" {
 			p.describe(tool)
 		}
-		return false
+		return refused(typ)
 	})
 }
 

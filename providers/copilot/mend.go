@@ -17,6 +17,7 @@ import (
 var (
 	extraInput   = regexp.MustCompile(`(?:^|[\s:])((?:[a-z_]\w*|\d+)(?:\.(?:[a-z_$]\w*|\d+))*): Extra inputs are not permitted`)
 	unsupported  = regexp.MustCompile(`(?i)unsupported parameter: '([a-z_]\w*)'`)
+	noCustom     = regexp.MustCompile(`(?i)custom tools? (?:are|is) not supported|invalid value: 'custom'`)
 	orphanResult = regexp.MustCompile("unexpected `?tool_use_id`? found in `?tool_result`? blocks: ([\\w, -]+)")
 )
 
@@ -36,7 +37,8 @@ func essential(name string) bool {
 //
 //   - chat/completions: a model that wants max_completion_tokens in place of max_tokens, and one that wants a limit;
 //   - any dialect: an unsupported top-level parameter that the message names;
-//   - responses: reasoning that can no longer be decrypted, which is left out; web search, where it is not supported;
+//   - responses: reasoning that can no longer be decrypted, which is left out; web search, where it is not supported,
+//     which later requests to the model leave out by themselves; free-text tools, which only Target then reports;
 //   - messages: members that are "extra inputs", which are left out wherever they occur in the same position; tool
 //     results without their call, which are left out; a thinking budget where only adaptive thinking is supported.
 func (p *Provider) Mend(c *providers.Call, e *providers.Error) ([]byte, bool) {
@@ -47,7 +49,7 @@ func (p *Provider) Mend(c *providers.Call, e *providers.Error) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	m := mender{doc, c, c.Body, e.Failure.Message}
+	m := mender{doc, c, c.Body, e.Failure.Message, &p.learned}
 	if !m.parameter() {
 		switch c.Endpoint {
 		case dialect.EndpointChat:
@@ -55,6 +57,9 @@ func (p *Provider) Mend(c *providers.Call, e *providers.Error) ([]byte, bool) {
 		case dialect.EndpointResponses:
 			m.encrypted()
 			m.webSearch()
+			if noCustom.MatchString(m.message) {
+				p.learned.note(c.Model.ID, customTools)
+			}
 		case dialect.EndpointMessages, dialect.EndpointCountTokens:
 			m.extraInputs()
 			m.orphans()
@@ -71,6 +76,7 @@ type mender struct {
 	call    *providers.Call
 	body    []byte
 	message string
+	learned *learned
 }
 
 // parameter leaves out or renames the parameter that the message says is unsupported.
@@ -116,12 +122,31 @@ func (m *mender) encrypted() {
 	})
 }
 
-// webSearch leaves the hosted search out.
+// webSearch leaves the hosted search out, unless it is what has to be called.
 func (m *mender) webSearch() {
 	if !strings.Contains(strings.ToLower(m.message), "web search tool is not supported") {
 		return
 	}
-	m.within("tools", func(tool gjson.Result) bool { return strings.HasPrefix(tool.Get("type").String(), "web_search") })
+	m.learned.note(m.call.Model.ID, webSearch)
+	if isSearch(m.get("tool_choice").Get("type").String()) {
+		return
+	}
+	drop := func(tool gjson.Result) bool { return isSearch(tool.Get("type").String()) }
+	m.object(m.doc, "", func(key string, v gjson.Result) bool {
+		switch {
+		case !v.IsArray():
+		case key == "tools":
+			m.array(v, drop)
+		case key == "input":
+			m.array(v, func(item gjson.Result) bool {
+				if tools := item.Get("tools"); tools.IsArray() && item.Get("type").String() == "additional_tools" {
+					m.array(tools, drop)
+				}
+				return false
+			})
+		}
+		return false
+	})
 }
 
 // within drops elements of the top-level array name.

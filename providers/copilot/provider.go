@@ -63,6 +63,7 @@ type Provider struct {
 	session string // VScode-SessionId: one per process
 	log     *slog.Logger
 	now     func() time.Time
+	learned learned
 }
 
 // New returns a provider. Mistakes in o.URLs are reported by Open and Login.
@@ -77,6 +78,7 @@ func New(o Options) *Provider {
 	if p.now == nil {
 		p.now = time.Now
 	}
+	p.learned.now = p.now
 	made := NewIdentity()
 	if p.install.DeviceID == "" {
 		p.install.DeviceID = made.DeviceID

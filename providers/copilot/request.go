@@ -42,7 +42,7 @@ func (p *Provider) NewRequest(ctx context.Context, a *providers.Account, c *prov
 	}
 	var body io.Reader
 	if method == http.MethodPost {
-		edited, err := st.edit(c)
+		edited, err := p.edit(st, c)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func invalid(status int, code, param, message string) *providers.Error {
 }
 
 // edit applies the edits that the package documentation lists.
-func (st *state) edit(c *providers.Call) ([]byte, error) {
+func (p *Provider) edit(st *state, c *providers.Call) ([]byte, error) {
 	if c.Verbatim {
 		return c.Body, nil
 	}
@@ -78,7 +78,7 @@ func (st *state) edit(c *providers.Call) ([]byte, error) {
 	case dialect.EndpointChat:
 		return editChat(c.Body, c.Model), nil
 	case dialect.EndpointResponses:
-		return editResponses(c.Body)
+		return editResponses(c.Body, p.learned.refuses(c.Model.ID, webSearch))
 	case dialect.EndpointMessages, dialect.EndpointCountTokens:
 		return editMessages(c.Body, st.betas(c.Header)), nil
 	case dialect.EndpointEmbeddings:

@@ -38,7 +38,7 @@ func (p *Provider) Target(m providers.Model) dialect.Target {
 	}
 	// Claude 4.8 and later take system turns in mid-conversation; free-text tools are taken by GPT on its own dialect.
 	t.MidSystem = claudeAtLeast(m.ID, 4, 8)
-	t.CustomTools = strings.HasPrefix(m.ID, "gpt-") && slices.Contains(m.Endpoints, dialect.EndpointResponses)
+	t.CustomTools = strings.HasPrefix(m.ID, "gpt-") && slices.Contains(m.Endpoints, dialect.EndpointResponses) && !p.learned.refuses(m.ID, customTools)
 	return t
 }
 
