@@ -36,9 +36,10 @@ type ModelLister interface {
 
 // Call is one client request on its way to a provider. The provider reads it and changes nothing.
 type Call struct {
-	Endpoint  dialect.Endpoint
-	Model     Model  // resolved; the zero Model with an ID when the catalogue does not know it
-	Body      []byte // in Endpoint's dialect, with the upstream's model name already in place
+	Endpoint dialect.Endpoint
+	Model    Model  // resolved; the zero Model with an ID when the catalogue does not know it
+	Body     []byte // in Endpoint's dialect, with the upstream's model name already in place
+	// Header is the client's. Of X-Codex-Turn-State it has only what this account's upstream gave.
 	Header    http.Header
 	Stream    bool
 	Initiator llm.Initiator

@@ -112,6 +112,7 @@ func (x *exchange) stamp(h http.Header) {
 	if id := h.Get("X-Request-Id"); id != "" && x.op.voice.Name() == dialect.Messages {
 		h.Set("Request-Id", id) // Anthropic's name for it
 	}
+	x.sealTurnState(h)
 	x.explain(h)
 	x.identify(h)
 }
@@ -138,7 +139,7 @@ func (x *exchange) explain(h http.Header) {
 // tapOptions are the same for streams and plain answers.
 func (x *exchange) tapOptions(a *providers.Account) dialect.TapOptions {
 	id, own := x.answerID()
-	return dialect.TapOptions{ID: id, OwnID: own, Created: x.rec.Start.Unix(), Seal: x.sealer(a)}
+	return dialect.TapOptions{ID: id, OwnID: own, Created: x.rec.Start.Unix(), Seal: x.sealer(a), Reserved: x.reserved}
 }
 
 // answerID is an id for the answer. own says that it counts even if the upstream gives one.

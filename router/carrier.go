@@ -82,6 +82,13 @@ func (x *exchange) asWritten() bool {
 // owned looks for values in a request that one account sealed: that account must serve it, whatever else is known of
 // the conversation.
 func (x *exchange) owned() {
+	x.findOwner()
+	if x.wish.Owner == "" {
+		x.wish.Owner = x.turnOwner()
+	}
+}
+
+func (x *exchange) findOwner() {
 	if x.translation != nil && !x.translation.asWritten {
 		x.wish.Owner = x.table.carriers.ownerOf(x.translation.request)
 		return

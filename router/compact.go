@@ -53,6 +53,7 @@ func (x *exchange) reword() *dialect.Failure {
 		x.call.Stream, x.call.Initiator = false, llm.InitiatorAgent // as of any request that ends with the trigger
 		x.rec.Stream, x.rec.Initiator = x.call.Stream, x.call.Initiator
 	}
+	x.probing = x.op.endpoint == dialect.EndpointResponses && responses.IsProbe(x.call.Body)
 	body, err := responses.Restore(x.call.Body, x.table.openSummary)
 	if err != nil {
 		return new(asFailure(err))
@@ -64,7 +65,9 @@ func (x *exchange) reword() *dialect.Failure {
 // speakCompaction decides how the conversation is compacted.
 func (x *exchange) speakCompaction(e *entry) *dialect.Failure {
 	if slices.Contains(e.native, dialect.EndpointResponses) {
-		x.compactNatively()
+		if x.compactNatively(); x.wraps(e) {
+			x.wrap(e)
+		}
 		return nil
 	}
 	return x.summarise(e)
@@ -126,21 +129,22 @@ func (x *exchange) count(r *llm.Request) int { return x.table.count.Count(r, x.c
 // adapt changes how the request is made after an upstream refused it, so that it can be made once more. It is false
 // when nothing can be done.
 func (x *exchange) adapt(e *providers.Error) bool {
+	entry, ok := x.table.models.get(x.req.Context()).find(x.call.Model.ID)
 	t := x.translation
 	switch {
-	case t == nil || t.compact == nil:
-		return false
-	case e.Kind == providers.KindInvalid && t.asWritten && strings.Contains(e.Failure.Message, "compaction_trigger"):
-		// The model speaks Responses and cannot compact.
-		entry, ok := x.table.models.get(x.req.Context()).find(x.call.Model.ID)
-		return ok && x.summarise(entry) == nil
-	case e.Kind == providers.KindTooLong && t.ask != nil:
+	case !ok || x.call.Verbatim:
+	case e.Kind == providers.KindTooLong && t != nil && t.ask != nil:
 		before := x.count(t.ask)
 		if t.room == 0 || t.room > before {
 			t.room = before
 		}
 		t.room -= t.room / 4
 		return x.askForSummary() && x.count(t.ask) < before
+	case e.Kind != providers.KindInvalid || !x.asWritten():
+	case x.compacting && strings.Contains(e.Failure.Message, "compaction_trigger"):
+		return x.summarise(entry) == nil // the model speaks Responses and cannot compact
+	case x.wraps(entry): // which the provider has learned from the refusal
+		return x.wrap(entry)
 	}
 	return false
 }

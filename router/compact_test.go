@@ -61,7 +61,7 @@ func responsesBody(model string, stream bool, items string) string {
 }
 
 // response is a whole answer of a Responses model.
-func response(items string) http.HandlerFunc {
+func responseOf(items string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		plain(w, 200, `{"id":"resp_1","object":"response","status":"completed","model":"native","output":[`+items+`],"usage":{"input_tokens":9,"output_tokens":1,"total_tokens":10}}`)
 	}
@@ -126,7 +126,7 @@ var ways = []struct {
 func TestANativeCompactionKeepsTheClientsWords(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
-		u := &scripted{next: []http.HandlerFunc{response(item("compaction", "long-raw-id", "gAAAA1") + "," + item("compaction", "raw-2", "gAAAA2"))}}
+		u := &scripted{next: []http.HandlerFunc{responseOf(item("compaction", "long-raw-id", "gAAAA1") + "," + item("compaction", "raw-2", "gAAAA2"))}}
 		w := newWorld(t, false, u.ServeHTTP, compactors)
 		body := `{"zeta":{"a":1.0},"model":"native", "stream":` + fmt.Sprint(way.stream) + `,"input":[` + way.items + `]}`
 		sealed := capsule(t, text(t, w.post(way.path, body)))
@@ -149,7 +149,7 @@ func TestANativeCompactionKeepsTheClientsWords(t *testing.T) {
 func TestAnAnswerWithoutACompactionIsAnErrorAndNotAskedForAgain(t *testing.T) {
 	t.Parallel()
 	for model, answers := range map[string]http.HandlerFunc{
-		"native":    response(`{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"hello"}]}`),
+		"native":    responseOf(`{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"hello"}]}`),
 		"chat-only": saying(" "),
 	} {
 		for _, way := range ways {
@@ -171,7 +171,7 @@ func TestAModelThatCannotCompactIsAskedForASummary(t *testing.T) {
 	for _, way := range ways {
 		u := &scripted{next: []http.HandlerFunc{
 			refusing(400, "invalid_value", "Invalid value: 'compaction_trigger'."),
-			response(`{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"the summary"}]}`),
+			responseOf(`{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"the summary"}]}`),
 		}}
 		w := newWorld(t, false, u.ServeHTTP, compactors)
 		sealed := capsule(t, text(t, w.post(way.path, responsesBody("native", way.stream, way.items))))
@@ -227,7 +227,7 @@ func TestACompactionFailsOverUntilItIsWhole(t *testing.T) {
 		then  http.HandlerFunc
 	}{
 		"a status": {"chat-only", refusing(500, "", "oops"), saying("the summary")},
-		"in band":  {"native", func(w http.ResponseWriter, _ *http.Request) { stream(w, failed) }, response(item("compaction", "i", "gAAAA"))},
+		"in band":  {"native", func(w http.ResponseWriter, _ *http.Request) { stream(w, failed) }, responseOf(item("compaction", "i", "gAAAA"))},
 		"in the middle of the text": {"chat-only", func(w http.ResponseWriter, _ *http.Request) {
 			stream(w, chunk("half a"), `data: {"error":{"message":"broke"}}`+"\n\n")
 		}, saying("the summary")},
@@ -280,12 +280,12 @@ func TestInvariant2_ACutCompactionIsNoCompaction(t *testing.T) {
 // error everywhere else, and so is one that nobody made here.
 func TestWhoCanReadACompaction(t *testing.T) {
 	t.Parallel()
-	u := &scripted{next: []http.HandlerFunc{saying("the summary"), response(item("compaction", "raw", "gAAAA")), saying("go on")}}
+	u := &scripted{next: []http.HandlerFunc{saying("the summary"), responseOf(item("compaction", "raw", "gAAAA")), saying("go on")}}
 	w := newWorld(t, false, u.ServeHTTP, compactors)
 	summary := capsule(t, text(t, w.post("/v1/responses/compact", responsesBody("chat-only", false, turns))))
 	native := capsule(t, text(t, w.post("/v1/responses/compact", responsesBody("native", false, turns))))
 	forged := summary[:len(summary)-4] + "AAAA"
-	other := newWorld(t, false, (&scripted{next: []http.HandlerFunc{response(item("compaction", "raw", "gAAAA"))}}).ServeHTTP, compactors, withAccounts("other"))
+	other := newWorld(t, false, (&scripted{next: []http.HandlerFunc{responseOf(item("compaction", "raw", "gAAAA"))}}).ServeHTTP, compactors, withAccounts("other"))
 	for _, tc := range []struct {
 		name, blob, model string
 		w                 *world
@@ -326,7 +326,7 @@ func TestAStandInCompactsInItsOwnWay(t *testing.T) {
 
 func TestSwitchModeLeavesRequestsToCompactAlone(t *testing.T) {
 	t.Parallel()
-	u := &scripted{next: []http.HandlerFunc{response("")}}
+	u := &scripted{next: []http.HandlerFunc{responseOf("")}}
 	w := newWorld(t, false, u.ServeHTTP, compactors, func(c *router.Config, f *fake) {
 		c.Providers["openai"] = f
 		c.ProxyMode = router.ModeSwitch
@@ -356,7 +356,7 @@ func TestNothingToCompactIsTheClientsMistake(t *testing.T) {
 
 func TestEveryHostThatServesResponsesServesCompactions(t *testing.T) {
 	t.Parallel()
-	u := &scripted{next: []http.HandlerFunc{response(item("compaction", "raw", "gAAAA"))}}
+	u := &scripted{next: []http.HandlerFunc{responseOf(item("compaction", "raw", "gAAAA"))}}
 	w := newWorld(t, true, u.ServeHTTP, compactors)
 	pack := packers()["zstd"]
 	for _, at := range []string{

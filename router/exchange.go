@@ -47,6 +47,8 @@ type exchange struct {
 	translation *translation
 	contentType string // of a stream, "" for server-sent events
 	compacting  bool   // a compaction of the conversation is asked for
+	probing     bool   // nothing is asked for
+	reserved    string // the name by which the reserved namespace of Codex goes up, "" when it does not
 	estimate    bool   // tokens are to be counted here
 	// mended is the upstream's request after its provider took something out; nil before.
 	mended []byte
@@ -69,6 +71,10 @@ func (x *exchange) run(hostProvider string) {
 	}
 	if x.frame != nil && x.frame.warm {
 		x.warmUp()
+		return
+	}
+	if x.probing {
+		x.answerProbe()
 		return
 	}
 	ctx := x.req.Context()
@@ -290,6 +296,7 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 	if call.Body, err = x.body(a); err != nil {
 		return secret.String{}, err
 	}
+	call.Header = x.headerFor(a)
 	req, err := p.NewRequest(ctx, a, &call)
 	if err != nil {
 		return secret.String{}, err
@@ -404,8 +411,12 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 		if f := x.speak(e); f != nil {
 			return f
 		}
-	} else if x.compacting {
-		x.compactNatively() // whoever it is that the upstream knows by that name
+		x.renameReserved(e)
+	} else {
+		if x.compacting {
+			x.compactNatively() // whoever it is that the upstream knows by that name
+		}
+		x.renameReserved(&entry{model: x.call.Model, provider: res.provider})
 	}
 	if res.name != x.name { // what the body says
 		body, err := sjson.SetBytes(x.call.Body, "model", res.name)

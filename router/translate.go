@@ -74,6 +74,8 @@ func (x *exchange) speak(e *entry) *dialect.Failure {
 	}
 	if slices.Contains(e.native, want) {
 		switch {
+		case want == dialect.EndpointResponses && x.wraps(e):
+			return x.translate(want, e, body)
 		case want != dialect.EndpointResponses && bytes.Contains(body, []byte(carrier.Prefix)):
 			return x.translate(want, e, body) // state of models of other dialects must be taken out
 		case want == dialect.EndpointChat && slices.Contains(e.native, dialect.EndpointResponses) && toolsWithEffort(body):
@@ -123,8 +125,10 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 		}
 		return f
 	}
-	if endpoint != dialect.EndpointResponses && slices.ContainsFunc(t.request.Turns, unreadable) {
-		return responses.ForeignCompaction("")
+	if endpoint != dialect.EndpointResponses {
+		if f := responses.Unreadable(t.request); f != nil {
+			return f
+		}
 	}
 	t.target = x.table.target(e)
 	if s, ok := x.op.client.(interface{ ContentType() string }); ok {
@@ -132,11 +136,6 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 	}
 	x.translation, x.call.Endpoint, x.call.Stream = t, endpoint, true
 	return nil
-}
-
-// unreadable finds a compaction that only the model which made it can read.
-func unreadable(t llm.Turn) bool {
-	return slices.ContainsFunc(t.Parts, func(p llm.Part) bool { return p.Kind == llm.PartCompaction && p.Text == "" })
 }
 
 // encode writes the request of one attempt for account a: what other accounts sealed is not for its eyes.
@@ -369,6 +368,7 @@ func (x *exchange) fold(tr *translator, fold *llm.Folder, stream bool, resp *htt
 // streamWhole makes a stream of an answer in the client's own dialect that came whole though a stream was asked for:
 // clients fail on it, or ask again for ever.
 func (x *exchange) streamWhole(a *providers.Account, resp *http.Response, body []byte) error {
+	body, _ = x.op.format.Repair(body, x.tapOptions(a))
 	if f := x.translate(x.op.endpoint, &entry{provider: a.Provider(), model: x.call.Model}, x.call.Body); f != nil {
 		return &providers.Error{Kind: providers.KindInvalid, Failure: *f}
 	}

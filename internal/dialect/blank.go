@@ -6,8 +6,8 @@ import "net/http"
 // would run to the last token that the account pays for.
 type BlankRun struct{ n int }
 
-// maxBlank is more than any pretty-printed JSON has in a row.
-const maxBlank = 100
+// maxBlank is more line breaks and tabs than pretty-printed arguments are seen to have in a row.
+const maxBlank = 20
 
 // Add takes the next fragment of the arguments, as JSON text of a string. Line breaks and tabs inside the argument's
 // own strings do not count: those are escaped twice. Spaces neither count nor end a run.

@@ -101,6 +101,9 @@ type Target struct {
 	// Namespaces and NativeTools say that a Responses model takes namespaces of tools, and the built-in shell and patch
 	// tools. Otherwise the former are flattened and the latter go out as functions.
 	Namespaces, NativeTools bool
+	// Collaboration says that the upstream is the one for which Codex's reserved namespace is meant. Others get it under
+	// another name.
+	Collaboration bool
 	// HostedTools are the types of hosted tools, in the words of the target's dialect, that the model's provider
 	// executes ("web_search"). Others are left out.
 	HostedTools []string

@@ -103,6 +103,8 @@ type TapOptions struct {
 	// Seal wraps an opaque blob together with the raw item id that it is bound to (responses only). nil leaves blobs
 	// as they are.
 	Seal func(id, blob string) string
+	// Reserved is the name by which the reserved namespace of Codex went up, "" when it did not (responses only).
+	Reserved string
 }
 
 // Tap follows one streamed answer on the identity path. It is a pure step function: no I/O, no clock, no goroutine.

@@ -152,7 +152,8 @@ func (r *Restorer) Step(dst []llm.Event, e llm.Event) []llm.Event {
 	return append(dst, e)
 }
 
-// Unwrap takes the free text out of a wrapped tool's arguments. What is no wrapper is the text itself.
+// Unwrap takes the free text out of a wrapped tool's arguments. What is no wrapper is the text itself. Models that have
+// seen other tools for patches name the text as those do, or write a command line of which it is the argument.
 func Unwrap(arguments []byte) []byte {
 	var w map[string]json.RawMessage
 	if json.Unmarshal(arguments, &w) != nil {
@@ -163,6 +164,10 @@ func Unwrap(arguments []byte) []byte {
 		if raw, ok := w[key]; ok && json.Unmarshal(raw, &text) == nil {
 			return []byte(text)
 		}
+	}
+	var command []string
+	if json.Unmarshal(w["command"], &command) == nil && len(command) == 2 {
+		return []byte(command[1])
 	}
 	return arguments
 }

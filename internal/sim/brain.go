@@ -25,6 +25,7 @@ type BrainRequest struct {
 // Tool is a tool that the request offers.
 type Tool struct {
 	Name   string
+	Space  string          // responses: the namespace that the tool is in
 	Type   string          // function, custom, …; messages: "" for client tools
 	Schema json.RawMessage // of its arguments, may be nil
 }

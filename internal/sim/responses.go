@@ -87,9 +87,9 @@ func decodeResponses(c *call) (*ask, error) {
 		a.compact = a.compact || item.Type == "compaction_trigger"
 		a.turns = append(a.turns, item.turn())
 		a.image = a.image || item.Content.image() || item.Output.image()
-		a.tools = appendTools(a.tools, item.Tools)
+		a.tools = appendTools(a.tools, item.Tools, "")
 	}
-	a.tools = appendTools(a.tools, r.Tools)
+	a.tools = appendTools(a.tools, r.Tools, "")
 	a.compactAlong = r.asksCompaction(len(c.body) / 4)
 	if err := c.checkResponses(&r); err != nil {
 		return a, err
@@ -134,13 +134,13 @@ func (i *responsesItem) turn() turn {
 }
 
 // appendTools flattens namespaces.
-func appendTools(dst []Tool, tools []responsesTool) []Tool {
+func appendTools(dst []Tool, tools []responsesTool, space string) []Tool {
 	for _, t := range tools {
 		if t.Tools != nil {
-			dst = appendTools(dst, t.Tools)
+			dst = appendTools(dst, t.Tools, t.Name)
 			continue
 		}
-		dst = append(dst, Tool{Name: t.Name, Type: t.Type, Schema: t.Parameters})
+		dst = append(dst, Tool{Name: t.Name, Space: space, Type: t.Type, Schema: t.Parameters})
 	}
 	return dst
 }
@@ -241,8 +241,26 @@ func (c *call) checkEncrypted(id, encrypted string) error {
 	return refused(400, codeBody("invalid_request_body", "The encrypted content "+clip(encrypted, 4)+"... could not be verified. Reason: "+reason))
 }
 
+// turnState checks the token of a turn, or begins one. It answers and returns false for another account's token.
+func (c *call) turnState() bool {
+	const name = "X-Codex-Turn-State"
+	own := c.sim.ids.seal(c.account.name, "turn")
+	token := c.r.Header.Get(name)
+	if token == "" {
+		token = "turn-" + own + "-" + c.sim.ids.hex(16)
+	} else if !strings.HasPrefix(token, "turn-"+own+"-") {
+		c.reply(400, typeText, []byte(codeBody("invalid_request_body", "the turn state is not of this account")))
+		return false
+	}
+	c.w.Header().Set(name, token)
+	return true
+}
+
 // responses answers a /responses request.
 func (c *call) responses(a *ask) {
+	if c.st.Responses.TurnState && !c.turnState() {
+		return
+	}
 	var out *answer
 	if a.compact && !c.st.Responses.NoCompaction {
 		out = &answer{compaction: true}
@@ -250,9 +268,9 @@ func (c *call) responses(a *ask) {
 	} else {
 		out = c.plan(a)
 	}
-	r := &responsesWriter{call: c, ask: a, out: out, id: "resp_" + c.sim.ids.hex(48), kinds: map[string]string{}}
+	r := &responsesWriter{call: c, ask: a, out: out, id: "resp_" + c.sim.ids.hex(48), tools: map[string]Tool{}}
 	for _, t := range a.tools {
-		r.kinds[t.Name] = t.Type
+		r.tools[t.Name] = t
 	}
 	if a.stream {
 		r.streamAll()

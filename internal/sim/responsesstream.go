@@ -14,7 +14,7 @@ type responsesWriter struct {
 	ask     *ask
 	out     *answer
 	id      string
-	kinds   map[string]string // type of a tool by its name
+	tools   map[string]Tool // by name
 	seq     int
 	stable  []string // ids by output index, with Responses.StableIDs
 }
@@ -49,11 +49,15 @@ func (r *responsesWriter) items() []object {
 		})
 	}
 	for _, call := range r.out.calls {
-		if r.kinds[call.Name] == "custom" {
+		if r.tools[call.Name].Type == "custom" {
 			items = append(items, object{"type": "custom_tool_call", "call_id": call.ID, "name": call.Name, "input": call.Arguments, "status": "completed"})
 			continue
 		}
-		items = append(items, object{"type": "function_call", "call_id": call.ID, "name": call.Name, "arguments": call.Arguments, "status": "completed"})
+		item := object{"type": "function_call", "call_id": call.ID, "name": call.Name, "arguments": call.Arguments, "status": "completed"}
+		if space := r.tools[call.Name].Space; space != "" {
+			item["namespace"] = space
+		}
+		items = append(items, item)
 	}
 	return items
 }

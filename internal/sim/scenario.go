@@ -134,6 +134,8 @@ type Responses struct {
 	EncryptUnasked    bool // encrypted_content even when include does not ask for it
 	NoReasoningOutput bool // no reasoning item even when the request asks for reasoning
 
+	// TurnState gives out X-Codex-Turn-State to requests without one, and refuses one that another account was given.
+	TurnState          bool
 	RejectTrigger      bool // compaction_trigger is an unknown item
 	NoCompaction       bool // compaction_trigger is passed over: an answer without a compaction
 	AllowCollaboration bool // the reserved namespace is accepted

@@ -45,7 +45,7 @@ func managementHeader(s *settings) http.Header {
 }
 
 // header builds all headers of one inference request but its credential. Of the client's own headers it takes over
-// X-Initiator, anthropic-version and the betas that the upstream is known to accept, and nothing else.
+// X-Initiator, anthropic-version, X-Codex-Turn-State and the betas that the upstream is known to accept, and nothing else.
 func (st *state) header(c *providers.Call) http.Header {
 	h := st.identity.Clone()
 	id := newUUID()
@@ -76,6 +76,9 @@ func (st *state) header(c *providers.Call) http.Header {
 		if betas := st.betas(c.Header); len(betas) > 0 {
 			h.Set("Anthropic-Beta", strings.Join(betas, ","))
 		}
+	}
+	if v := c.Header.Get("X-Codex-Turn-State"); v != "" { // the caller lets through only what this account was given
+		h.Set("X-Codex-Turn-State", v)
 	}
 	st.kind(h, st.intent)
 	h.Set("X-Interaction-Id", interactionID(c.Interaction))

@@ -20,10 +20,11 @@ import (
 const Prefix = "dtr1."
 
 // Responses is the kind of an item of the Responses dialect: encrypted content, bound to the item's id. Summary is a
-// summary of a conversation, in base64url, bound to nothing.
+// summary of a conversation, in base64url, and TurnState a token of an upstream's; both are bound to nothing.
 const (
 	Responses = "r"
 	Summary   = "s"
+	TurnState = "t"
 )
 
 // macSize is short because a guess gains nothing but an error from the upstream.

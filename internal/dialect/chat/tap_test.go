@@ -313,7 +313,7 @@ func TestEndlessWhiteSpaceInArgumentsIsGivenUp(t *testing.T) {
 	fragment := func(text string) string {
 		return prefix + `[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"n","arguments":"` + text + `"}}]},"finish_reason":null}]}` + "\n\n"
 	}
-	fine := fragment(`{\"a\":\"` + strings.Repeat(`\\n`, 500) + `\",` + strings.Repeat(` `, 500) + strings.Repeat(`\n\t`, 20))
+	fine := fragment(`{\"a\":\"` + strings.Repeat(`\\n`, 500) + `\",` + strings.Repeat(` `, 500) + strings.Repeat(`\n\t`, 10))
 	got := dialecttest.Relay(chat.Format{}, dialecttest.Options(), strings.NewReader(fine+fine+stop+done))
 	if got.Err != nil {
 		t.Errorf("text with line breaks is refused: %v", got.Tap.Failure())

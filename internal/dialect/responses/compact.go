@@ -246,6 +246,24 @@ func ForeignCompaction(path string) *dialect.Failure {
 	return f
 }
 
+// Unreadable returns the failure of a request for a model of another dialect that holds what such a model cannot read
+// and what must not be left out, or nil.
+func Unreadable(r *llm.Request) *dialect.Failure {
+	for i := range r.Turns {
+		for j := range r.Turns[i].Parts {
+			switch p := &r.Turns[i].Parts[j]; {
+			case p.Kind == llm.PartCompaction && p.Text == "":
+				return ForeignCompaction("")
+			case p.Kind == llm.PartOpaque && typeOf(p.Raw) == "agent_message":
+				f := dialect.InvalidRequest("input", "a message of another agent is encrypted for models of OpenAI, and this model cannot read it. Let a model of OpenAI go on with the conversation")
+				f.Code = "encrypted_agent_message"
+				return f
+			}
+		}
+	}
+	return nil
+}
+
 // outputAgain turns the text of the assistant message at lo back into output: upstreams take nothing else there.
 func outputAgain(p *rawjson.Patch, body []byte, lo int) {
 	for it := rawjson.Members(body, lo); it.Next(); {

@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"bytes"
+
 	"detour/internal/dialect"
 	"detour/internal/dialect/rawjson"
 	"detour/internal/llm"
@@ -14,7 +16,7 @@ type inputItem struct {
 	typ, role, id, callID, name, namespace, phase []byte // unquoted
 	content, output, arguments, input             []byte // JSON text
 	summary, encrypted, action, operation         []byte
-	tools, status                                 []byte
+	tools, status, author, recipient              []byte
 }
 
 // path names the item, or a member of it.
@@ -63,6 +65,10 @@ func readItem(place int, raw []byte) (inputItem, error) {
 			to, quoted = &in.tools, false
 		case "status":
 			to = &in.status
+		case "author":
+			to, quoted = &in.author, false
+		case "recipient":
+			to, quoted = &in.recipient, false
 		default:
 			continue
 		}
@@ -170,11 +176,23 @@ func (d *requestDecoder) agentMessage(in *inputItem) error {
 	for _, p := range parts {
 		text += p.Text
 	}
-	if err != nil || in.encrypted != nil || text == "" {
+	if err != nil || in.encrypted != nil {
 		d.items.user(llm.Part{Kind: llm.PartOpaque, Raw: in.raw})
 		return nil
 	}
-	d.items.message(llm.RoleUser, "", []llm.Part{{Kind: llm.PartText, Text: "<agent-message>\n" + text + "\n</agent-message>"}})
+	if text == "" {
+		return nil
+	}
+	head := "<agent-message"
+	for _, who := range [...]struct {
+		name string
+		raw  []byte
+	}{{"author", in.author}, {"recipient", in.recipient}} {
+		if name := rawjson.Text(who.raw); len(name) > 0 && !bytes.ContainsAny(name, "\"<>\n") {
+			head += " " + who.name + `="` + string(name) + `"`
+		}
+	}
+	d.items.message(llm.RoleUser, "", []llm.Part{{Kind: llm.PartText, Text: head + ">\n" + text + "\n</agent-message>"}})
 	return nil
 }
 

@@ -89,6 +89,9 @@ func readTool(dst *[]llm.Tool, path string, raw []byte, in llm.Tool) error {
 	if t.Name == "" {
 		return dialect.InvalidRequest(path+".name", "is required")
 	}
+	if t.Namespace == reservedNamespace {
+		t.Schema = unmarked(t.Schema)
+	}
 	*dst = append(*dst, t)
 	return nil
 }

@@ -10,9 +10,6 @@ import (
 	"detour/internal/llm"
 )
 
-// reservedNamespace is Codex's own: the API refuses it when any of its tools is not as it was.
-const reservedNamespace = "collaboration"
-
 // chooseTools decides which tools are sent, and under which names.
 func (e *requestEncoder) chooseTools() {
 	tools := e.r.Tools

@@ -25,8 +25,8 @@ func (Format) AppendError(dst []byte, f dialect.Failure) []byte {
 	return dialect.AppendOpenAIError(dst, f)
 }
 
-// Repair implements dialect.Format. It seals the blobs of the output items, and gives the answer the id that was asked
-// for.
+// Repair implements dialect.Format. It seals the blobs of the output items, names their namespaces as the client does,
+// and gives the answer the id that was asked for.
 func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 	var u llm.Usage
 	if !rawjson.Valid(body) {
@@ -48,7 +48,8 @@ func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 			for items := rawjson.Elements(body, from); items.Next(); {
 				lo, hi := items.Span()
 				var inner rawjson.Patch
-				if seal(&inner, items.Raw(), o.Seal, nil); !inner.Empty() {
+				seal(&inner, items.Raw(), o.Seal, nil)
+				if restoreReserved(&inner, items.Raw(), o.Reserved); !inner.Empty() {
 					p.Replace(lo, hi, inner.Apply(nil, items.Raw()))
 				}
 			}

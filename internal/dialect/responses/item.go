@@ -128,6 +128,7 @@ func (t *tap) mendItem(raw []byte, it *item, done bool) []byte {
 		}
 	}
 	seal(p, raw, t.o.Seal, &it.sealed)
+	restoreReserved(p, raw, t.o.Reserved)
 	if p.Empty() {
 		return raw
 	}

@@ -26,7 +26,7 @@ func (Format) NewTap(o dialect.TapOptions) dialect.Tap {
 //   - response.created first; output_item.added and the announcement of a part before their text; output_item.done
 //     before the terminal event;
 //   - the terminal response: object, status, created_at, model, error, incomplete_details, output and usage;
-//   - summary of a reasoning item, status of a finished custom tool call;
+//   - summary of a reasoning item, status of a finished custom tool call, the name of the reserved namespace;
 //   - ping, which is no event of this dialect, becomes a comment.
 type tap struct {
 	o            dialect.TapOptions
