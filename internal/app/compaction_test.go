@@ -252,3 +252,45 @@ func TestACompactionOfACompaction(t *testing.T) {
 		}
 	}
 }
+
+// What does not fit into the window of the model that summarises is left out, the oldest outputs of tools first.
+func TestALongConversationIsCompactedWithinTheModelsWindow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &sim.Scenario{Brain: summarising}, nil, "alice")
+	var items []string
+	for i := range 60 {
+		items = append(items, fmt.Sprintf(`{"type":"function_call","call_id":"c%d","name":"shell","arguments":"{}"},{"type":"function_call_output","call_id":"c%d","output":"start-%d. %s"}`,
+			i, i, i, strings.Repeat(fmt.Sprintf("Line %d of what the tool printed. ", i), 300)))
+	}
+	long := history + "," + strings.Join(items, ",")
+	for model, window := range map[string]int{"gpt-4o": 64000, "claude-haiku-4.5": 128000, "gemini-3.5-flash": 128000} {
+		t.Run(model, func(t *testing.T) {
+			t.Parallel()
+			w.compact(t, http.DefaultClient, model, byStream, long)
+			seen := w.sim.Requests(func(r sim.Request) bool {
+				return strings.Contains(string(r.Body), "Stop the task here.") && strings.Contains(string(r.Body), `"`+model+`"`)
+			})
+			if len(seen) != 1 {
+				t.Fatalf("asked %d times", len(seen))
+			}
+			body := string(seen[0].Body)
+			if len(body)/4 > window || len(body)/4 < window/2 {
+				t.Errorf("about %d tokens for a window of %d", len(body)/4, window)
+			}
+			for _, want := range []string{"the port is 8443", "start-0.", "start-59.", strings.Repeat("Line 59 of what the tool printed. ", 300), "bytes left out"} {
+				if !strings.Contains(body, want) {
+					t.Errorf("no %.40q", want)
+				}
+			}
+		})
+	}
+	// Where the count was wrong the upstream says so, and is asked for less.
+	w.sim.Update(func(s *sim.Scenario) {
+		s.Faults = []sim.Fault{{Model: "claude-sonnet-4.6", Name: "model_max_prompt_tokens_exceeded"}}
+	})
+	w.compact(t, http.DefaultClient, "claude-sonnet-4.6", byEndpoint, history+","+strings.Join(items[:20], ","))
+	seen := w.sim.Requests(func(r sim.Request) bool { return strings.Contains(string(r.Body), `"claude-sonnet-4.6"`) })
+	if len(seen) != 2 || seen[0].Status != 400 || seen[1].Status != 200 || len(seen[1].Body) > len(seen[0].Body)*4/5 {
+		t.Errorf("asked %d times", len(seen))
+	}
+}
