@@ -154,6 +154,8 @@ func (x *exchange) answerID() (id string, own bool) {
 func inband(f dialect.Failure) *providers.Error {
 	kind := providers.KindServer
 	switch {
+	case f.Code == dialect.Degenerate:
+		kind = providers.KindInvalid // of the model's making: no account is to blame, and asking again costs the same
 	case f.Status == http.StatusTooManyRequests:
 		kind = providers.KindRateLimit
 	case f.Status == http.StatusPaymentRequired:

@@ -373,3 +373,21 @@ func TestEveryHostThatServesResponsesServesCompactions(t *testing.T) {
 		}
 	}
 }
+
+// One way to read answers of other dialects is enough, and a long answer does not sit silent.
+func TestModelsOfOtherDialectsAreAlwaysAskedForAStream(t *testing.T) {
+	t.Parallel()
+	u := &scripted{next: []http.HandlerFunc{saying("hello")}}
+	w := newWorld(t, false, u.ServeHTTP, compactors)
+	for _, wants := range []bool{false, true} {
+		got := text(t, w.post("/v1/responses", responsesBody("chat-only", wants, turns)))
+		if !strings.Contains(got, "hello") || wants != strings.Contains(got, "event: response.completed") {
+			t.Errorf("stream=%t: %s", wants, got)
+		}
+	}
+	for _, a := range u.requests() {
+		if !strings.Contains(a.body, `"stream":true`) {
+			t.Errorf("the model got %s", a.body)
+		}
+	}
+}

@@ -75,8 +75,11 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 			if x.keep != nil {
 				x.keep.saw(buf[from:], class)
 			}
-			if class == dialect.Failed && holding && out.abandon() {
-				return inband(s.failure())
+			if class == dialect.Failed {
+				if holding && out.abandon() {
+					return inband(s.failure())
+				}
+				err = io.EOF // what comes then is not for the client, and may still be charged for
 			}
 			holding = holding && class == dialect.Meta
 		}
@@ -116,10 +119,13 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	if werr := out.send(buf); werr != nil {
 		return werr
 	}
-	if err != nil {
-		return incomplete(err)
+	switch f := s.failure(); {
+	case err == nil:
+		return nil
+	case f.Code == dialect.Degenerate:
+		return inband(f)
 	}
-	return nil
+	return incomplete(err)
 }
 
 // whole tells whether the unterminated last frame of a stream is complete but for its blank line.

@@ -140,7 +140,9 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 
 // encode writes the request of one attempt for account a: what other accounts sealed is not for its eyes.
 func (t *translation) encode(codec *carrier.Codec) ([]byte, []string, error) {
-	enc, err := t.upstream.EncodeRequest(opened(cmp.Or(t.ask, t.request), codec), t.target)
+	r := *opened(cmp.Or(t.ask, t.request), codec)
+	r.Stream = true
+	enc, err := t.upstream.EncodeRequest(&r, t.target)
 	if err != nil {
 		f, ok := errors.AsType[*dialect.Failure](err)
 		if !ok {
@@ -355,6 +357,8 @@ func (x *exchange) fold(tr *translator, fold *llm.Folder, stream bool, resp *htt
 			tr.step(tr.raw, fold.Add)
 		}
 		switch {
+		case tr.failed != nil: // what comes then may still be charged for
+			return nil
 		case err == nil:
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			tr.step(tr.dec.Close(tr.raw[:0]), fold.Add)

@@ -357,12 +357,12 @@ func TestCodexWhiteSpaceWithoutEndIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil, nil, "alice")
 	each(t, func(t *testing.T, model string, stream bool) {
-		if !stream {
-			return // the tokens are spent by then
+		if !stream && model == "gpt-5.4" {
+			return // asked for whole: the tokens are spent by then
 		}
 		say := fmt.Sprintf("blank-%s-%t [[sim:fault=whitespace=60]]", model, stream)
 		status, got := w.send(t, http.DefaultClient, "/v1/responses", fmt.Sprintf(`{"model":%q,"stream":%t,"input":%q,%s}`, model, stream, say, shellTool))
-		if status == 200 && !strings.Contains(got, "event: response.failed") || strings.Contains(got, "response.completed") || !strings.Contains(got, "degenerate_output") {
+		if status == 200 && (!stream || !strings.Contains(got, "event: response.failed")) || strings.Contains(got, "response.completed") || !strings.Contains(got, "degenerate_output") {
 			t.Errorf("%d %s", status, got)
 		}
 	})

@@ -30,11 +30,14 @@ func (r *BlankRun) Add(raw []byte) {
 // Runaway reports whether the run is too long to be meant.
 func (r *BlankRun) Runaway() bool { return r.n > maxBlank }
 
+// Degenerate is the code of an answer that was given up for what the model made of it.
+const Degenerate = "degenerate_output"
+
 // Runaway is the failure of an answer that was given up for white space without end.
 func Runaway() Failure {
 	return Failure{
 		Status:  http.StatusBadGateway,
-		Code:    "degenerate_output",
+		Code:    Degenerate,
 		Message: "the model repeats white space inside tool arguments without end",
 	}
 }
