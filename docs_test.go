@@ -40,7 +40,7 @@ func eachFile(t *testing.T, do func(path string)) {
 			}
 			return nil
 		}
-		if d.Type().IsRegular() && path != "detour" && path != "coverage.out" { // what `go build` and `make cover` leave behind
+		if d.Type().IsRegular() && path != "detour" && path != "coverage.out" && path != ".git" { // what `go build`, `make cover` and worktrees leave behind
 			do(filepath.ToSlash(path))
 		}
 		return nil
