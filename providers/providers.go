@@ -66,8 +66,22 @@ type Model struct {
 	// Limits in tokens; 0 when unknown.
 	ContextWindow, MaxPrompt, MaxOutput int
 	Multiplier                          float64 // premium requests per user turn
+	// Reasons says that the model thinks before it answers.
+	Reasons bool
+	// Input and Output are the kinds of content that the model takes and gives: "text", "image", "audio", "pdf", …; nil
+	// when unknown.
+	Input, Output []string
+	Cost          Cost
 	// Raw is the upstream's own entry, unchanged.
 	Raw json.RawMessage
+}
+
+// Cost is a list price in US dollars for a million tokens. Zero values are unknown, or nothing.
+type Cost struct {
+	Input      float64 `json:"input,omitempty"`
+	Output     float64 `json:"output,omitempty"`
+	CacheRead  float64 `json:"cache_read,omitempty"`
+	CacheWrite float64 `json:"cache_write,omitempty"`
 }
 
 // AccountConfig is what an account is opened from.
@@ -76,6 +90,8 @@ type AccountConfig struct {
 	Provider string
 	Secret   secret.String // the long-lived credential
 	BaseURL  string        // "" for the provider's own
+	AuthType string        // how the credential is presented, where the provider knows several ways; "" for its own
+	Models   []string      // the only models to use; nil for all that the upstream lists
 	// Settings are the provider's own knobs, from [accounts.settings].
 	Settings map[string]string
 	Tier     Tier

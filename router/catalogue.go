@@ -11,8 +11,11 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"detour/internal/dialect"
 	"detour/internal/llm"
@@ -29,8 +32,8 @@ const (
 type catalogue struct {
 	entries     []*entry // sorted as the upstreams listed them, first account first
 	listed      []*entry // entries, and the owner's other names for some of them
-	byID        map[string]*entry
-	byCanonical map[string][]string
+	byID        map[string][]*entry // those of several providers in the order of their accounts
+	byCanonical map[string][]*entry // the preferred one first
 	providers   map[string]bool
 	body        []byte // answer to GET /v1/models
 }
@@ -43,17 +46,62 @@ type entry struct {
 	native   []dialect.Endpoint
 	efforts  []llm.Effort
 	alias    string // the owner's name for it, of an entry that is another's alias
+	order    int    // of the provider, by its first account
+	shadowed bool   // the bare id means another provider's entry
 }
 
-// id is the name that clients see.
-func (e *entry) id() string { return cmp.Or(e.alias, e.model.ID) }
+// id is the name that clients see: the bare id, or provider/id where that means another provider's.
+func (e *entry) id() string {
+	switch {
+	case e.alias != "":
+		return e.alias
+	case e.shadowed:
+		return e.provider + "/" + e.model.ID
+	}
+	return e.model.ID
+}
+
+// scope is where a model may be looked for.
+type scope struct {
+	provider string   // "" for any
+	accounts []string // that may serve; nil for any
+}
+
+func (s scope) has(e *entry) bool { return s.provider == "" || s.provider == e.provider }
+
+// usable tells whether an account of the scope has the model.
+func (s scope) usable(e *entry) bool {
+	if s.accounts == nil {
+		return len(e.accounts) > 0
+	}
+	return slices.ContainsFunc(e.accounts, func(id string) bool { return slices.Contains(s.accounts, id) })
+}
+
+// pick returns the first of list that is usable within s, or else the first that is there.
+func (s scope) pick(list []*entry) (*entry, bool) {
+	var there *entry
+	for _, e := range list {
+		switch {
+		case !s.has(e):
+		case s.usable(e):
+			return e, true
+		case there == nil:
+			there = e
+		}
+	}
+	return there, there != nil
+}
 
 // addAliases lists the names that the owner gave to models, unless a model has that name itself.
 func (c *catalogue) addAliases(alias map[string]string) {
 	c.listed = slices.Clone(c.entries)
 	names := Models{Alias: alias}
 	for _, name := range slices.Sorted(maps.Keys(alias)) {
-		e, ok := c.byID[names.configured(name, ModeRoute)]
+		target := names.configured(name, ModeRoute)
+		e, ok := c.qualified(target)
+		if !ok {
+			e, ok = c.find(target, scope{})
+		}
 		if _, taken := c.byID[name]; !ok || taken {
 			continue
 		}
@@ -67,9 +115,21 @@ func (c *catalogue) empty() bool { return len(c.entries) == 0 }
 
 func (c *catalogue) hasProvider(p string) bool { return c.providers[p] }
 
-func (c *catalogue) find(id string) (*entry, bool) {
-	e, ok := c.byID[id]
-	return e, ok
+// lists tells whether any model of the provider is known.
+func (c *catalogue) lists(provider string) bool {
+	return slices.ContainsFunc(c.entries, func(e *entry) bool { return e.provider == provider })
+}
+
+// find returns the model with the id. Of several providers' the first account's wins that may serve.
+func (c *catalogue) find(id string, in scope) (*entry, bool) { return in.pick(c.byID[id]) }
+
+// qualified returns the model that name means as provider/id.
+func (c *catalogue) qualified(name string) (*entry, bool) {
+	provider, id, ok := strings.Cut(name, "/")
+	if !ok || provider == "" {
+		return nil, false
+	}
+	return c.find(id, scope{provider: provider})
 }
 
 // listing is what one account answered last.
@@ -213,24 +273,25 @@ func list(ctx context.Context, l providers.ModelLister, a *providers.Account) (m
 
 // merge builds the picture from the listings. The caller holds mu, or nobody else knows c yet.
 func (c *catalogues) merge() *catalogue {
-	out := &catalogue{byID: map[string]*entry{}, byCanonical: map[string][]string{}, providers: map[string]bool{}}
-	for _, a := range c.accounts {
+	out := &catalogue{byID: map[string][]*entry{}, byCanonical: map[string][]*entry{}, providers: map[string]bool{}}
+	order := map[string]int{}
+	for i, a := range c.accounts {
 		if a.Config().Tier == providers.Disabled {
 			continue
 		}
 		out.providers[a.Provider()] = true
+		if _, seen := order[a.Provider()]; !seen {
+			order[a.Provider()] = i
+		}
 		p := c.providers[a.Provider()]
 		for _, m := range c.listings[a.ID()].models {
-			e := out.byID[m.ID]
-			if e == nil {
-				e = &entry{model: m, provider: a.Provider()}
-				out.byID[m.ID] = e
+			e, ok := out.find(m.ID, scope{provider: a.Provider()})
+			if !ok {
+				e = &entry{model: m, provider: a.Provider(), order: order[a.Provider()]}
 				out.entries = append(out.entries, e)
+				out.byID[m.ID] = append(out.byID[m.ID], e)
 				key := canonical(m.ID)
-				out.byCanonical[key] = append(out.byCanonical[key], m.ID)
-			}
-			if e.provider != a.Provider() {
-				continue // the first provider that lists an id owns the bare name
+				out.byCanonical[key] = append(out.byCanonical[key], e)
 			}
 			if !m.Disabled {
 				if e.model.Disabled {
@@ -244,22 +305,38 @@ func (c *catalogues) merge() *catalogue {
 			}
 		}
 	}
-	for _, ids := range out.byCanonical {
-		sortByPreference(ids, out.byID)
+	for _, list := range out.byID {
+		slices.SortStableFunc(list, func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
+		owner, _ := scope{}.pick(list)
+		for _, e := range list {
+			_, other := out.qualified(e.model.ID)
+			e.shadowed = e != owner || other
+		}
+	}
+	for _, list := range out.byCanonical {
+		sortByPreference(list)
 	}
 	out.addAliases(c.alias)
 	out.body = renderList(out.listed, listOpenAI)
 	return out
 }
 
-// render writes the upstream's entry unchanged, but for the name of an alias, with an x_detour block.
+// limits of a model, in tokens; 0 is unknown.
+type limits struct {
+	Context int `json:"context,omitempty"`
+	Prompt  int `json:"prompt,omitempty"`
+	Output  int `json:"output,omitempty"`
+}
+
+// render writes the upstream's entry unchanged, but for the name of an alias or of a model that shares its own, with an
+// x_detour block.
 func (e *entry) render() []byte {
 	raw := bytes.TrimSpace(e.model.Raw)
 	if len(raw) < 2 || raw[0] != '{' {
-		raw, _ = json.Marshal(map[string]string{"id": e.model.ID, "object": "model"})
+		raw, _ = json.Marshal(map[string]string{"id": e.id(), "object": "model"})
 	}
-	if e.alias != "" {
-		raw = withID(raw, e.alias)
+	if gjson.GetBytes(raw, "id").Str != e.id() { // Gemini's list says models/ before each
+		raw = withID(raw, e.id())
 	}
 	accounts := e.accounts
 	if accounts == nil {
@@ -269,13 +346,22 @@ func (e *entry) render() []byte {
 	if e.alias != "" {
 		aliasOf = e.model.ID
 	}
+	m := &e.model
 	block, _ := json.Marshal(struct {
 		Provider  string             `json:"provider"`
 		Accounts  []string           `json:"accounts"`
 		Endpoints []dialect.Endpoint `json:"endpoints"`
 		Usable    bool               `json:"usable"`
 		AliasOf   string             `json:"alias_of,omitempty"`
-	}{e.provider, accounts, e.native, len(accounts) > 0, aliasOf})
+		Limits    limits             `json:"limits,omitzero"`
+		Cost      providers.Cost     `json:"cost,omitzero"`
+		Input     []string           `json:"input,omitempty"`
+		Output    []string           `json:"output,omitempty"`
+		Reasoning bool               `json:"reasoning,omitempty"`
+	}{
+		e.provider, accounts, e.native, len(accounts) > 0, aliasOf,
+		limits{m.ContextWindow, m.MaxPrompt, m.MaxOutput}, m.Cost, m.Input, m.Output, m.Reasons,
+	})
 	body := bytes.TrimRight(raw[:len(raw)-1], " \t\r\n")
 	out := slices.Concat(body)
 	if !bytes.Equal(body, []byte("{")) {

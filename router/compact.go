@@ -129,7 +129,7 @@ func (x *exchange) count(r *llm.Request) int { return x.table.count.Count(r, x.c
 // adapt changes how the request is made after an upstream refused it, so that it can be made once more. It is false
 // when nothing can be done.
 func (x *exchange) adapt(e *providers.Error) bool {
-	entry, ok := x.table.models.get(x.req.Context()).find(x.call.Model.ID)
+	entry, ok := x.table.models.get(x.req.Context()).find(x.call.Model.ID, scope{provider: x.wish.Provider, accounts: x.wish.Accounts})
 	t := x.translation
 	switch {
 	case !ok || x.call.Verbatim:

@@ -394,14 +394,14 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 // resolve puts the upstream's model name in place and narrows the wish to the accounts that have the model.
 func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	cat := x.table.models.get(x.req.Context())
-	res, err := x.table.Models.resolve(name, mode, cat)
+	res, err := x.table.Models.resolve(name, mode, cat, x.table.allowed(&x.route, &x.client))
 	if err != nil {
 		f := err.(*unknownModelError).failure()
 		return &f
 	}
 	x.wish.Provider, x.wish.Model = res.provider, res.name
 	x.call.Model = providers.Model{ID: res.name}
-	if e, ok := cat.find(res.name); ok {
+	if e := res.entry; e != nil {
 		x.call.Model = e.model
 		x.wish.Provider, x.wish.Accounts, x.wish.Premium = e.provider, e.accounts, e.model.Multiplier > 0
 		if len(e.accounts) == 0 {

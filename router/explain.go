@@ -94,7 +94,7 @@ func (r *Router) Explain(ctx context.Context, q Question) Explanation {
 	case op.endpoint == dialect.EndpointModels:
 		out.Outcome = "serve"
 	default:
-		t.explainModel(ctx, &out, &exchange{table: t, op: op, client: q.Client, route: rt, name: q.Model}, s.provider)
+		t.explainModel(ctx, &out, &exchange{table: t, op: op, client: q.Client, route: rt, name: q.Model}, s.switchesTo(path))
 	}
 	return out
 }
@@ -115,13 +115,13 @@ func (t *table) explainModel(ctx context.Context, out *Explanation, x *exchange,
 		out.refuse("a request must name its model")
 		return
 	default:
-		res, err := t.Models.resolve(x.name, x.route.mode, cat)
+		res, err := t.Models.resolve(x.name, x.route.mode, cat, t.allowed(&x.route, &x.client))
 		if err != nil {
 			out.refuse(err.Error())
 			return
 		}
 		x.wish.Model, x.wish.Provider = res.name, res.provider
-		if e, ok := cat.find(res.name); ok {
+		if e := res.entry; e != nil {
 			x.wish.Provider, x.wish.Accounts = e.provider, e.accounts
 			out.Speaks = string(t.speaks(x.op.endpoint, e))
 		}

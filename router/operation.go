@@ -99,6 +99,15 @@ func surfaces() map[string]*surface {
 	}
 }
 
+// switchesTo is the provider whose accounts serve a path of the surface in route mode switch. Z.ai and Zhipu have two
+// services at one host, and keys are good for one of them.
+func (s *surface) switchesTo(path string) string {
+	if strings.HasPrefix(path, "/api/coding/") && s.provider != "" {
+		return s.provider + "-coding-plan"
+	}
+	return s.provider
+}
+
 // with is a and b together.
 func with(a, b map[string]operation) map[string]operation {
 	out := maps.Clone(a)

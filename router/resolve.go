@@ -27,7 +27,7 @@ type Models struct {
 type resolution struct {
 	name     string // what to send upstream
 	provider string // "" for any
-	known    bool   // the catalogue has it
+	entry    *entry // nil while nothing is listed
 }
 
 // unknownModelError says that no account has the model.
@@ -52,39 +52,55 @@ func (e *unknownModelError) failure() dialect.Failure {
 	return dialect.Failure{Status: 404, Type: "invalid_request_error", Code: "model_not_found", Param: "model", Message: e.Error()}
 }
 
-// resolve follows the order: alias, prefix, the id as it is, normalised name, family (fuzzy mode), error. An empty
-// catalogue (no account could tell yet) lets every name through as it is.
-func (m *Models) resolve(name string, mode Mode, cat *catalogue) (resolution, error) {
-	if mode == ModeExact {
-		provider, id, found := strings.Cut(name, "/")
-		if !found || !cat.hasProvider(provider) {
-			return resolution{}, &unknownModelError{name: name, exact: true}
-		}
-		if _, ok := cat.find(id); !ok && !cat.empty() {
-			return resolution{}, &unknownModelError{name: name, near: cat.near(id)}
-		}
-		return resolution{id, provider, true}, nil
+// resolve follows the order: alias, prefix, the id as it is, normalised name, family (fuzzy mode), error. A name that
+// several providers have is the first account's of those that may serve; provider/model names the others. An empty
+// catalogue (no account could tell yet) lets every name through as it is, and a provider without a list every name that
+// is asked of it.
+func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []string) (resolution, error) {
+	wanted := name
+	if mode != ModeExact {
+		wanted = m.configured(name, mode)
 	}
-	wanted := m.configured(name, mode)
-	provider := ""
-	if p, id, found := strings.Cut(wanted, "/"); found && cat.hasProvider(p) {
-		provider, wanted = p, id
+	provider, id, found := strings.Cut(wanted, "/")
+	found = found && cat.hasProvider(provider)
+	if mode == ModeExact && !found {
+		return resolution{}, &unknownModelError{name: name, exact: true}
+	}
+	if found {
+		if !cat.lists(provider) {
+			return resolution{id, provider, nil}, nil
+		}
+		at := scope{provider, accounts}
+		e, ok := cat.find(id, at)
+		if !ok && mode != ModeExact { // ids of some providers begin with the name of another
+			if e, ok = cat.find(wanted, scope{"", accounts}); !ok {
+				e, ok = cat.search(id, mode, at)
+			}
+		}
+		if ok {
+			return resolution{e.model.ID, e.provider, e}, nil
+		}
+		return resolution{}, &unknownModelError{name: name, near: cat.near(id)}
 	}
 	if cat.empty() {
-		return resolution{wanted, provider, false}, nil
+		return resolution{wanted, "", nil}, nil
 	}
-	if _, ok := cat.find(wanted); ok {
-		return resolution{wanted, provider, true}, nil
-	}
-	if id, ok := cat.normalised(wanted); ok {
-		return resolution{id, provider, true}, nil
-	}
-	if mode == ModeFuzzy {
-		if id, ok := cat.bestOfFamily(wanted); ok {
-			return resolution{id, provider, true}, nil
-		}
+	if e, ok := cat.search(wanted, mode, scope{"", accounts}); ok {
+		return resolution{e.model.ID, e.provider, e}, nil
 	}
 	return resolution{}, &unknownModelError{name: name, near: cat.near(wanted)}
+}
+
+// search finds a model by its id, by a name that means the same, or in fuzzy mode by its family.
+func (c *catalogue) search(id string, mode Mode, in scope) (*entry, bool) {
+	e, ok := c.find(id, in)
+	if !ok {
+		e, ok = in.pick(c.byCanonical[canonical(id)])
+	}
+	if !ok && mode == ModeFuzzy {
+		e, ok = c.bestOfFamily(id, in)
+	}
+	return e, ok
 }
 
 // configured applies the owner's own words for models: aliases, which may name one another, then the longest prefix,
@@ -157,29 +173,20 @@ func family(name string) (string, []int) {
 	return strings.Join(words, "-"), ver
 }
 
-// normalised finds the catalogue's spelling of name. Of several, the one offered to people wins, then the shortest.
-func (c *catalogue) normalised(name string) (string, bool) {
-	ids := c.byCanonical[canonical(name)]
-	if len(ids) == 0 {
-		return "", false
-	}
-	return ids[0], true
-}
-
 // bestOfFamily finds the newest usable model whose name without version equals name's.
-func (c *catalogue) bestOfFamily(name string) (string, bool) {
+func (c *catalogue) bestOfFamily(name string, in scope) (*entry, bool) {
 	want, _ := family(name)
-	var best string
+	var best *entry
 	var bestVersion []int
 	for _, e := range c.entries {
-		if e.model.Disabled || e.model.Embeddings {
+		if e.model.Disabled || e.model.Embeddings || !in.has(e) {
 			continue
 		}
-		if f, v := family(e.model.ID); f == want && (best == "" || slices.Compare(v, bestVersion) > 0) {
-			best, bestVersion = e.model.ID, v
+		if f, v := family(e.model.ID); f == want && (best == nil || slices.Compare(v, bestVersion) > 0) {
+			best, bestVersion = e, v
 		}
 	}
-	return best, best != ""
+	return best, best != nil
 }
 
 // near lists up to five names that a person may have meant.
@@ -196,7 +203,7 @@ func (c *catalogue) near(name string) []string {
 		}
 		d := suggest.Distance(want, canonical(e.model.ID))
 		if d <= max(3, len(want)/2) {
-			all = append(all, scored{e.model.ID, d})
+			all = append(all, scored{e.id(), d})
 		}
 	}
 	slices.SortFunc(all, func(a, b scored) int {
@@ -209,13 +216,16 @@ func (c *catalogue) near(name string) []string {
 	return out
 }
 
-// sortByPreference puts the ids that are offered to people first, then the shorter ones.
-func sortByPreference(ids []string, of map[string]*entry) {
-	slices.SortFunc(ids, func(a, b string) int {
+// sortByPreference puts what can be used first, then what the first account's provider has; of its models those that
+// are offered to people, then the shorter names.
+func sortByPreference(list []*entry) {
+	slices.SortFunc(list, func(a, b *entry) int {
 		return cmp.Or(
-			-cmp.Compare(rank(of[a].model), rank(of[b].model)),
-			cmp.Compare(len(a), len(b)),
-			cmp.Compare(a, b))
+			-cmp.Compare(min(rank(a.model), 1), min(rank(b.model), 1)),
+			cmp.Compare(a.order, b.order),
+			-cmp.Compare(rank(a.model), rank(b.model)),
+			cmp.Compare(len(a.model.ID), len(b.model.ID)),
+			cmp.Compare(a.model.ID, b.model.ID))
 	})
 }
 
