@@ -18,6 +18,7 @@ import (
 	"detour/providers"
 	"detour/providers/all"
 	"detour/providers/copilot"
+	"detour/providers/keyed"
 	"detour/shellenv"
 )
 
@@ -31,7 +32,8 @@ type Upstream struct {
 	// Notes are for the owner: which accounts are used and why, which are not.
 	Notes []string
 
-	base *http.Transport
+	base  *http.Transport
+	about []string // notes that do not depend on the accounts
 }
 
 // ownersEnv is the environment as it was before `proxy env`: a detour that is started in a shell which points at
@@ -78,7 +80,9 @@ func NewUpstream(o Options, self []string) (*Upstream, error) {
 		Logger:  o.Logger,
 		Version: o.Version,
 	})
-	u.Providers = all.Registry(u.Copilot)
+	u.Providers = all.Registry(u.Copilot, keyed.Options{
+		Transport: u.Transport, Metadata: u.metadata(o), Logger: o.Logger, Now: o.Now, Version: o.Version,
+	})
 	if err := u.Reopen(o); err != nil {
 		u.Close()
 		return nil, err
@@ -95,7 +99,7 @@ func (u *Upstream) Reopen(o Options) error {
 		return err
 	}
 	before, notes := u.Accounts, u.Notes
-	u.Accounts, u.Notes = nil, nil
+	u.Accounts, u.Notes = nil, slices.Clone(u.about)
 	if err := u.open(o, saved, before); err != nil {
 		for _, a := range u.Accounts {
 			if !slices.Contains(before, a) {
@@ -121,6 +125,9 @@ func inClear(o Options, accounts []config.Account) []string {
 		note(name, o.Env(name))
 	}
 	for _, a := range accounts {
+		if AccountConfig(a, nil).Secret.IsZero() {
+			continue // nothing goes there that could be read on the way
+		}
 		note("base_url of account "+a.ID, a.BaseURL)
 		for _, key := range []string{"github_url", "github_api_url", "copilot_api_url"} {
 			note(key+" of account "+a.ID, a.Settings[key])
@@ -152,7 +159,7 @@ func (u *Upstream) open(o Options, saved []config.Account, before []*providers.A
 			wrong.add(a, "provider", err)
 			continue
 		}
-		cfg := accountConfig(a, o.Now)
+		cfg := AccountConfig(a, o.Now)
 		if i := slices.IndexFunc(before, func(b *providers.Account) bool { return same(b.Config(), cfg) }); i >= 0 {
 			u.Accounts = append(u.Accounts, before[i])
 			continue
@@ -169,7 +176,8 @@ func (u *Upstream) open(o Options, saved []config.Account, before []*providers.A
 
 // same tells whether two configurations mean the same account.
 func same(a, b providers.AccountConfig) bool {
-	return a.ID == b.ID && a.Provider == b.Provider && a.Secret.Equal(b.Secret) && a.BaseURL == b.BaseURL && a.Tier == b.Tier && maps.Equal(a.Settings, b.Settings)
+	return a.ID == b.ID && a.Provider == b.Provider && a.Secret.Equal(b.Secret) && a.BaseURL == b.BaseURL && a.AuthType == b.AuthType && a.Tier == b.Tier &&
+		slices.Equal(a.Models, b.Models) && maps.Equal(a.Settings, b.Settings)
 }
 
 // fromEnvironment returns the account that the environment names. A classic personal access token can never be
@@ -189,7 +197,8 @@ func (u *Upstream) fromEnvironment(env func(string) string) (config.Account, boo
 	return config.Account{}, false
 }
 
-func accountConfig(a config.Account, now func() time.Time) providers.AccountConfig {
+// AccountConfig is what an account of the files is opened from.
+func AccountConfig(a config.Account, now func() time.Time) providers.AccountConfig {
 	tier := providers.Tier(a.Tier)
 	if a.Disabled {
 		tier = providers.Disabled
@@ -201,7 +210,8 @@ func accountConfig(a config.Account, now func() time.Time) providers.AccountConf
 		}
 	}
 	return providers.AccountConfig{
-		ID: a.ID, Provider: a.Provider, Secret: token, BaseURL: a.BaseURL, Settings: a.Settings, Tier: tier, Source: a.Source, Now: now,
+		ID: a.ID, Provider: a.Provider, Secret: token, BaseURL: a.BaseURL, AuthType: a.AuthType, Models: a.Models,
+		Settings: a.Settings, Tier: tier, Source: a.Source, Now: now,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -212,6 +213,18 @@ func (r *row) dump(field any) (string, error) {
 		s = *v
 	case *secret.String:
 		s = v.Reveal()
+	case *[]string:
+		if len(*v) == 0 {
+			return "", nil
+		}
+		quoted := make([]string, len(*v))
+		for i, s := range *v {
+			if !utf8.ValidString(s) {
+				return "", errors.New("not UTF-8 text")
+			}
+			quoted[i] = quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]", nil
 	case *inverted:
 		if *v {
 			return "false", nil

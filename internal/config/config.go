@@ -104,6 +104,8 @@ type Models struct {
 	Alias    map[string]string
 	Prefix   map[string]string
 	Families map[string]string
+	// CatalogueURL is where newer model metadata comes from.
+	CatalogueURL string
 }
 
 // Limits is [limits]. Sizes are in bytes.
@@ -150,8 +152,9 @@ type Account struct {
 	APIKey               secret.String
 	GitHubToken          secret.String
 	BaseURL              string
-	Tier                 string // "active", "fallback" or "disabled"
-	Disabled             bool   // enabled = false
+	Models               []string // the only ones to use; empty for all
+	Tier                 string   // "active", "fallback" or "disabled"
+	Disabled             bool     // enabled = false
 	Settings             map[string]string
 	// Source is the base name of the file that the account was read from. SaveAccount does not write it.
 	Source string

@@ -106,6 +106,7 @@ func modelRows() []row {
 	return []row{
 		{Key: key("models.alias", "{}", "Model to use for a name, as in opus = \"claude-opus-4.7\"; may name another alias."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Alias }},
 		{Key: key("models.prefix", "{}", "Model to use for every name that begins so; the longest prefix wins."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Prefix }},
+		{Key: key("models.catalogue_url", "https://models.dev/api.json", "Where `detour update --models` gets limits and prices that upstreams do not tell; DETOUR_MODELS_URL wins."), check: checkURL, at: func(c *Config) any { return &c.Models.CatalogueURL }},
 		{Key: key("models.families", "{}", "Model that a family stands for in fuzzy mode, as in sonnet = \"claude-sonnet-4.5\"."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Families }},
 	}
 }
@@ -156,6 +157,7 @@ func accountRows() []row {
 		{Key: key("accounts.api_key", "", "Static API key."), kind: secretText, of: func(a *Account) any { return &a.APIKey }},
 		{Key: key("accounts.github_token", "", "GitHub token of a Copilot account; another name for refresh_token."), kind: secretText, of: func(a *Account) any { return &a.GitHubToken }},
 		{Key: key("accounts.base_url", "", "Upstream address, when not the provider's own."), check: checkURL, of: func(a *Account) any { return &a.BaseURL }},
+		{Key: key("accounts.models", "[]", "The only models to use of this account; needed where a server cannot list its models."), kind: list, check: checkModel, of: func(a *Account) any { return &a.Models }},
 		{Key: key("accounts.tier", "active", "When the account is used: fallback ones only if no active one can serve."), oneOf: "active|fallback|disabled", of: func(a *Account) any { return &a.Tier }},
 		{Key: key("accounts.enabled", "true", "Whether the account is used at all."), kind: boolean, of: func(a *Account) any { return (*inverted)(&a.Disabled) }},
 		{Key: key("accounts.settings", "{}", "Settings of the provider for this account."), kind: table, checkKey: checkWord, of: func(a *Account) any { return &a.Settings }},

@@ -48,7 +48,7 @@ func TestMissingFileGivesTheDefaults(t *testing.T) {
 		Server:    config.Server{Host: "127.0.0.1", Port: 4141, RouteMode: "route", RequireKeys: "auto", ShutdownGrace: 10 * time.Second},
 		ProxyMode: config.ProxyMode{Host: "127.0.0.1", Port: 4142, RouteMode: "route", MaxTunnels: 4096, ProviderModes: map[string]string{}, Hosts: map[string]string{}},
 		Pool:      config.Pool{Strategy: "round_robin", FailureCooldown: time.Minute, AffinityTTL: time.Hour},
-		Models:    config.Models{Alias: map[string]string{}, Prefix: map[string]string{}, Families: map[string]string{}},
+		Models:    config.Models{Alias: map[string]string{}, Prefix: map[string]string{}, Families: map[string]string{}, CatalogueURL: "https://models.dev/api.json"},
 		Limits: config.Limits{
 			RequestBody: 64 << 20, HeaderBytes: 64 << 10, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 			StallTimeout: 15 * time.Minute, SSEEvent: 64 << 20, ResponseMemory: 64 << 20,
@@ -72,7 +72,7 @@ func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 		"server.host": "0.0.0.0", "proxy_mode.host": "::1", "server.allowed_origins": "https://a.example", "proxy.url": "socks5h://h:1",
 		"server.allowed_hosts": "box.lan", "proxy_mode.intercept_hosts": "x.example", "proxy_mode.passthrough_hosts": "*.example", "proxy.no_proxy": ".internal",
 		"server.require_keys": "true", "pool.strategy": "least_used", "log.level": "debug", "log.format": "json", "retry.max_wait": "10m",
-		"limits.header_bytes": "8KiB",
+		"limits.header_bytes": "8KiB", "models.catalogue_url": "https://models.example/api.json",
 	}
 	tables := map[string][2]string{
 		"proxy_mode.provider_modes": {"openai", "switch"}, "proxy_mode.hosts": {"h.example", "127.0.0.1:1"},

@@ -7,12 +7,16 @@ import (
 	"detour/providers"
 	"detour/providers/all"
 	"detour/providers/copilot"
+	"detour/providers/keyed"
 )
 
 func TestEveryProviderIsFoundUnderItsName(t *testing.T) {
 	t.Parallel()
-	r := all.Registry(copilot.New(copilot.Options{}))
-	for _, name := range []string{copilot.Name} {
+	r := all.Registry(copilot.New(copilot.Options{}), keyed.Options{})
+	for _, name := range []string{
+		"github-copilot", "openai", "anthropic", "zai", "zai-coding-plan", "zhipuai", "zhipuai-coding-plan", "deepseek", "openrouter", "gemini",
+		"openai-compatible",
+	} {
 		p, err := r.Lookup(name)
 		if err != nil || p.Name() != name {
 			t.Errorf("Lookup(%q) = %v, %v", name, p, err)
@@ -27,7 +31,7 @@ func TestEveryProviderIsFoundUnderItsName(t *testing.T) {
 
 func TestSettingsAreDocumentedAndAccepted(t *testing.T) {
 	t.Parallel()
-	for name, p := range all.Registry(copilot.New(copilot.Options{})) {
+	for name, p := range all.Registry(copilot.New(copilot.Options{}), keyed.Options{}) {
 		c, ok := p.(providers.Configurable)
 		if !ok {
 			continue
@@ -39,7 +43,7 @@ func TestSettingsAreDocumentedAndAccepted(t *testing.T) {
 			}
 			defaults[s.Name] = s.Default
 		}
-		if _, err := p.Open(providers.AccountConfig{ID: "a", Settings: defaults}); err != nil {
+		if _, err := p.Open(providers.AccountConfig{ID: "a", BaseURL: "https://x.example", Settings: defaults}); err != nil {
 			t.Errorf("%s: its own defaults are refused: %v", name, err)
 		}
 	}

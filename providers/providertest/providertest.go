@@ -32,6 +32,11 @@ type Harness struct {
 	Endpoints []dialect.Endpoint
 	// Allowed tells the hosts that a credential may be sent to.
 	Allowed func(host string) bool
+	// Refused is the kind of a 401: KindAuth, the zero value here, where a credential can be renewed or tried again, and
+	// KindLogin where only the owner can help.
+	Refused providers.Kind
+	// Passes are the headers of the client's that go upstream, with its User-Agent in a verbatim request.
+	Passes []string
 	// Failures are answers of this upstream with a meaning of their own. The suite adds those that all share.
 	Failures []Failure
 }
@@ -75,6 +80,7 @@ func Run(t *testing.T, h Harness) {
 		"client's credentials stay here":              testClientHeaders,
 		"credential goes to no other host":            testRedirect,
 		"call is not changed":                         testCallUnchanged,
+		"a verbatim body is not changed":              testVerbatim,
 		"unknown fields survive":                      testUnknownFields,
 		"every model has a dialect that can be asked": testDialects,
 	} {

@@ -1,12 +1,14 @@
 package providertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -108,7 +110,7 @@ func testRenewedOnce(t *testing.T, h Harness) {
 func testFailures(t *testing.T, h Harness) {
 	all := append([]Failure{
 		{Name: "400", Status: 400, Body: `{"error":{"message":"bad"}}`, Want: providers.KindInvalid},
-		{Name: "401", Status: 401, Body: `{"error":{"message":"expired"}}`, Want: providers.KindAuth},
+		{Name: "401", Status: 401, Body: `{"error":{"message":"expired"}}`, Want: cmp.Or(h.Refused, providers.KindAuth)},
 		{Name: "429", Status: 429, Body: `{"error":{"message":"slow down"}}`, Want: providers.KindRateLimit},
 		{Name: "429 without a body", Status: 429, Want: providers.KindRateLimit},
 		{Name: "500", Status: 500, Body: "oops", Want: providers.KindServer},
@@ -276,8 +278,13 @@ func testClientHeaders(t *testing.T, h Harness) {
 		if err != nil {
 			t.Fatalf("%s: %v", e, err)
 		}
+		for _, name := range h.Passes {
+			if req.Header.Get(name) != theirs && c.Header.Get(name) != "" {
+				t.Errorf("%s: the client's %s does not go upstream", e, name)
+			}
+		}
 		for name, values := range req.Header {
-			if strings.Contains(strings.Join(values, " "), theirs) {
+			if strings.Contains(strings.Join(values, " "), theirs) && !slices.Contains(h.Passes, name) {
 				t.Errorf("%s: the client's %s goes upstream", e, name)
 			}
 		}
@@ -287,12 +294,41 @@ func testClientHeaders(t *testing.T, h Harness) {
 	}
 }
 
-// An exchange that is redirected must not take the credential along. The upstream itself looks for strays.
-func testRedirect(t *testing.T, h Harness) {
-	if h.Exchange == nil {
-		t.Skip("this provider exchanges nothing")
+// A verbatim request is the client's own but for the credential.
+func testVerbatim(t *testing.T, h Harness) {
+	s := open(t, h, ok)
+	const body = ` { "model" : "model-1", "model":"twice", "messages":[] , "input":"x", "n":1e0}`
+	for _, e := range h.Endpoints {
+		if e == dialect.EndpointModels {
+			continue
+		}
+		c := call(e)
+		c.Body, c.Verbatim = []byte(body), true
+		req, err := s.NewRequest(t.Context(), s.account, c)
+		if err != nil {
+			t.Fatalf("%s: %v", e, err)
+		}
+		if b, err := io.ReadAll(req.Body); err != nil || string(b) != body {
+			t.Errorf("%s: %v, sent %s", e, err, b)
+		}
 	}
+}
+
+// An exchange or model list that is redirected must not take the credential along. The upstream itself looks for
+// strays.
+func testRedirect(t *testing.T, h Harness) {
 	for _, to := range []string{"https://evil.example/", "http://127.0.0.1/"} {
+		s := open(t, h, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) })
+		if l, ok := s.Provider.(providers.ModelLister); ok {
+			if _, err := l.Models(t.Context(), s.account); err == nil {
+				t.Error("a redirected list gave models")
+			} else {
+				typed(t, err)
+			}
+		}
+		if h.Exchange == nil {
+			continue
+		}
 		synctest.Test(t, func(t *testing.T) {
 			s := open(t, h, ok)
 			s.exchange = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) }
