@@ -106,6 +106,13 @@ func newWorld(t *testing.T, scenario *sim.Scenario, change func(*app.Options), a
 		o.Config.ProxyMode.Hosts[h] = w.sim.OriginAddr()
 	}
 	for _, a := range accounts {
+		if provider, name, ok := strings.Cut(a, ":"); ok { // an account of a service that is reached with a key
+			service := strings.TrimSuffix(name, "-2")
+			o.Config.Accounts = append(o.Config.Accounts, config.Account{
+				ID: name, Provider: provider, APIKey: secret.New(w.sim.Account(name).Token()), BaseURL: w.sim.ServiceURL(service), Source: "test",
+			})
+			continue
+		}
 		o.Config.Accounts = append(o.Config.Accounts, config.Account{ID: a, Provider: "github-copilot", GitHubToken: secret.New(w.sim.Account(a).Token()), Source: "test"})
 	}
 	if w.app, err = app.New(t.Context(), o); err != nil {

@@ -25,6 +25,7 @@ type call struct {
 	op   string
 	body []byte
 
+	service *service // that is reached with a key; nil on other planes
 	account *AccountState
 	who     *Account // its description
 	effect  effect

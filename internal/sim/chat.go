@@ -35,6 +35,9 @@ type chatRequest struct {
 	MaxCompletionTokens *int   `json:"max_completion_tokens"`
 	ReasoningEffort     string `json:"reasoning_effort"`
 	ThinkingBudget      int    `json:"thinking_budget"`
+	Thinking            struct {
+		Type string `json:"type"`
+	} `json:"thinking"`
 }
 
 // maxTools is the number of tools that a request may offer.
@@ -48,7 +51,10 @@ func decodeChat(c *call) (*ask, error) {
 	}
 	a := &ask{
 		modelID: r.Model, stream: r.Stream, n: 1,
-		reasoning: r.ThinkingBudget > 0 || r.ReasoningEffort != "" && r.ReasoningEffort != "none",
+		reasoning: r.ThinkingBudget > 0 || r.ReasoningEffort != "" && r.ReasoningEffort != "none" || r.Thinking.Type == "enabled",
+	}
+	if m := c.st.models[r.Model]; m != nil && m.Thinks {
+		a.reasoning = true
 	}
 	for _, m := range r.Messages {
 		t := turn{role: m.Role, text: m.Content.text()}
@@ -168,7 +174,10 @@ func (c *call) chatBody(a *ask, out *answer) []byte {
 	if len(out.chunks) == 0 {
 		message["content"] = nil
 	}
-	if len(out.reasoning) > 0 && (a.model.claude() || a.model.gemini()) {
+	if len(out.reasoning) > 0 && k.ReasoningField != "" && k.ReasoningField != "-" {
+		message[k.ReasoningField] = strings.Join(out.reasoning, "")
+	}
+	if len(out.reasoning) > 0 && k.ReasoningField == "" && (a.model.claude() || a.model.gemini()) {
 		text := strings.Join(out.reasoning, "")
 		message["reasoning_text"], message["reasoning_opaque"] = text, c.opaque(text)
 	}

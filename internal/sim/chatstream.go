@@ -102,7 +102,11 @@ func (w *chatWriter) choice(index int) bool {
 	}, ""), '}')) {
 		return false
 	}
-	if (m.claude() || m.gemini()) && !w.reasoning(index) {
+	field := w.call.st.Chat.ReasoningField
+	if field != "" && field != "-" && !w.plainReasoning(index, field) {
+		return false
+	}
+	if field == "" && (m.claude() || m.gemini()) && !w.reasoning(index) {
 		return false
 	}
 	steps := w.calls(index)
@@ -147,11 +151,31 @@ func (w *chatWriter) reasoning(index int) bool {
 	})
 }
 
+// plainReasoning streams the thinking as text in a member called field.
+func (w *chatWriter) plainReasoning(index int, field string) bool {
+	for _, piece := range w.out.reasoning {
+		if !w.send(index, func(b []byte) []byte {
+			return appendField(append(b, `"content":null,"role":"assistant"`...), field, piece)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // calls returns the deltas of all tool calls.
 func (w *chatWriter) calls(int) []func([]byte) []byte {
 	var steps []func([]byte) []byte
 	claude := w.ask.model.claude()
 	for i, call := range w.out.calls {
+		if w.call.st.Chat.WholeCalls {
+			steps = append(steps, func(b []byte) []byte {
+				b = append(b, `"content":"","tool_calls":[{"function":{"arguments":`...)
+				b = appendString(b, call.Arguments)
+				return append(appendField(b, "name", call.Name), `}}]`...)
+			})
+			continue
+		}
 		head := func(b []byte, args string, first bool) []byte {
 			b = append(b, `"content":null,"tool_calls":[{"function":{"arguments":`...)
 			b = appendString(b, args)

@@ -237,7 +237,7 @@ func (c *call) infer(decode func(*call) (*ask, error), answer func(*ask)) {
 	a, err := decode(c)
 	var no *errRefused
 	if err != nil && !errors.As(err, &no) {
-		c.refuse(400, "bad request: "+err.Error()+"\n")
+		c.unreadable(err)
 		return
 	}
 	if a != nil {
@@ -262,8 +262,7 @@ func (c *call) infer(decode func(*call) (*ask, error), answer func(*ask)) {
 		c.reply(no.reply.status, no.reply.contentType, []byte(no.reply.body))
 		return
 	}
-	if c.bill(a.model) {
-		c.quotaHeaders()
+	if c.charge(a.model) {
 		answer(a)
 	}
 }
@@ -271,6 +270,11 @@ func (c *call) infer(decode func(*call) (*ask, error), answer func(*ask)) {
 // gates checks what does not depend on the surface.
 func (c *call) gates(a *ask) error {
 	a.model = c.st.models[a.modelID]
+	if c.service != nil {
+		if err := c.serviceGates(a); err != nil {
+			return err
+		}
+	}
 	if a.model == nil || a.model.Policy == PolicyDisabled || a.model.Policy == PolicyUnconfigured {
 		return refused(400, modelNotSupported)
 	}

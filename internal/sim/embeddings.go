@@ -18,7 +18,7 @@ func (c *call) embeddings() {
 		Dimensions int             `json:"dimensions"`
 	}
 	if err := c.decode(&r); err != nil {
-		c.refuse(400, "bad request: "+err.Error()+"\n")
+		c.unreadable(err)
 		return
 	}
 	c.note(func(rec *Request) { rec.Model = r.Model })
@@ -47,10 +47,9 @@ func (c *call) embeddings() {
 	if r.Dimensions <= 0 || r.Dimensions > 4096 {
 		r.Dimensions = defaultDimensions
 	}
-	if !c.bill(a.model) {
+	if !c.charge(a.model) {
 		return
 	}
-	c.quotaHeaders()
 	tokens := 0
 	data := make([]object, len(input))
 	for i, text := range input {

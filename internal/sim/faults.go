@@ -116,6 +116,16 @@ func errorReplies() map[string]reply {
 		"too_many_requests":                {status: 429, body: "too many requests"},
 		"five_hours":                       {status: 429, body: codeBody("user_global_rate_limited:pro", "Sorry, you've exceeded your 5 hour session limits. Please retry after 2733 seconds. (user_global_rate_limited:pro)"), header: map[string]string{"X-Ratelimit-Exceeded": "user_global_rate_limited:pro"}},
 	}
+	for name, r := range map[string]reply{ // of the services that are reached with a key
+		"openai_quota":         {status: 429, body: `{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`},
+		"openai_rate":          {status: 429, body: `{"error":{"message":"Rate limit reached for gpt-5.4. Please try again in 20s.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`},
+		"anthropic_overloaded": {status: 529, body: `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`},
+		"anthropic_rate":       {status: 429, body: `{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your rate limit."}}`},
+		"zai_balance":          {status: 429, body: `{"error":{"code":"1113","message":"Insufficient balance or no resource package. Please recharge."}}`},
+	} {
+		r.contentType = typeJSON
+		all[name] = r
+	}
 	for _, code := range []string{"quota_exceeded", "free_quota_exceeded", "overage_limit_reached", "billing_not_configured"} {
 		all[code] = reply{status: 402, body: codeBody(code, "You have no quota")}
 	}

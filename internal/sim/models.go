@@ -38,6 +38,7 @@ type Model struct {
 	RequireMaxTokens bool // chat: 400 without max_tokens
 	RejectMaxTokens  bool // chat: 400 with max_tokens, max_completion_tokens wanted
 	Compactions      int  // responses: items that a compaction_trigger makes; 0: one
+	Thinks           bool // reasons unasked
 
 	Extra map[string]any // further members at the top level
 }

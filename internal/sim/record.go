@@ -14,6 +14,7 @@ const (
 	PlaneAPI     = "api"     // api.github.com: exchange, usage, identity
 	PlaneCopilot = "copilot" // *.githubcopilot.com: inference
 	PlaneOrigin  = "origin"  // everything else
+	PlaneService = "service" // services that are reached with a key
 )
 
 // Operations of a recorded request, and of [Fault.On].
@@ -40,7 +41,7 @@ type Request struct {
 	Time    time.Time // by the clock of the Sim
 	Plane   string
 	Op      string // "" when no operation matched
-	Site    string // which host: github, api, individual, business, enterprise, origin, origin-plain
+	Site    string // which host: github, api, individual, business, enterprise, origin, origin-plain; or the service
 	Method  string
 	Host    string
 	Path    string

@@ -156,7 +156,7 @@ func (c *call) checkResponses(r *responsesRequest) error {
 	switch {
 	case r.Store != nil && *r.Store && !k.AllowStore:
 		return unsupported("store is not supported", "store")
-	case r.ServiceTier != nil:
+	case r.ServiceTier != nil && c.service == nil:
 		return unsupported("service_tier is not supported", "service_tier")
 	case r.PreviousResponseID != nil && !k.AllowStore:
 		return refused(400, codeBody("previous_response_not_found", "Previous response with id '"+*r.PreviousResponseID+"' not found."))
@@ -201,7 +201,7 @@ func (c *call) checkResponsesTools(list string, tools []responsesTool) error {
 		switch {
 		case strings.HasPrefix(t.Type, "web_search") && !k.AllowWebSearch:
 			return unsupported("The use of the web search tool is not supported.", param)
-		case t.Type == "image_generation":
+		case t.Type == "image_generation" && c.service == nil:
 			return unsupported("The use of the image generation tool is not supported.", param)
 		case t.Type == "custom" && k.RejectCustom:
 			return unsupported("Custom tools are not supported with this model.", param)

@@ -19,6 +19,7 @@ type Scenario struct {
 	Chat      Chat
 	Responses Responses
 	Messages  Messages
+	Services  Services
 
 	// Faults are consumed in order: the first one that matches a request is
 	// applied to it, and removed once it has been applied Times times.
@@ -115,6 +116,9 @@ type Chat struct {
 	NoReplayCheck   bool // reasoning_opaque is not verified
 	Comments        bool // comment lines and empty data lines between the chunks
 	NullChoices     bool // a chunk with "choices":null and copilot_references
+	WholeCalls      bool // a call comes in one chunk, without index and id, as Ollama's once did
+	// ReasoningField is where thinking goes, as plain text, for every model; "" for Copilot's own way, "-" for nowhere.
+	ReasoningField string
 }
 
 // Responses holds the switches of /responses.

@@ -24,6 +24,7 @@ const (
 	siteEnterprise  site = "enterprise"
 	siteOrigin      site = "origin"
 	siteOriginPlain site = "origin-plain"
+	siteServices    site = "services"
 )
 
 // Options configure a Sim.
@@ -33,7 +34,7 @@ type Options struct {
 	Seed     uint64           // of all identifiers
 	TLS      bool             // serve GitHub and Copilot over https, certified by CAPEM
 	HTTP2    bool             // offer HTTP/2 there: by ALPN with TLS, else by prior knowledge
-	Listen   string           // "": 127.0.0.1:0; a port other than 0 is the first of seven
+	Listen   string           // "": 127.0.0.1:0; a port other than 0 is the first of eight
 	Record   int              // requests kept for Requests; 0: 100000; <0: none
 }
 
@@ -87,6 +88,7 @@ func Start(o Options) (*Sim, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.state.Store(newState(o.Scenario.clone()))
 	s.accounts.learn(s.state.Load().Accounts)
+	s.accounts.learn(serviceAccounts())
 	if err := s.writeCA(); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("start simulator: %w", err)
@@ -131,6 +133,7 @@ func (s *Sim) serve(o Options) error {
 		{siteEnterprise, s.handle(PlaneCopilot, siteEnterprise, s.serveCopilot), ca, o.HTTP2},
 		{siteOrigin, s.originHandler(siteOrigin), s.ca, true},
 		{siteOriginPlain, s.originHandler(siteOriginPlain), nil, false},
+		{siteServices, s.handle(PlaneService, siteServices, s.serveServices), ca, o.HTTP2},
 	}
 	listeners := make([]net.Listener, 0, len(plans))
 	for i := range plans {
