@@ -21,7 +21,10 @@ import (
 	"unicode"
 
 	"detour/internal/config"
+	"detour/internal/dialect"
+	"detour/providers/all"
 	"detour/providers/copilot"
+	"detour/providers/keyed"
 	"detour/router"
 )
 
@@ -114,6 +117,33 @@ func TestDocsAccountSettingsTable(t *testing.T) {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", code(s.Name), code(s.Default), cell(s.Doc))
 	}
 	checkGenerated(t, "docs/configuration.md", "account-settings", b.String())
+}
+
+// TestDocsProvidersTable lists the providers that take a key as their services describe themselves.
+func TestDocsProvidersTable(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("| provider | address | serves | variable |\n|---|---|---|---|\n")
+	registry := all.Registry(copilot.New(copilot.Options{}), keyed.Options{})
+	for _, name := range registry.Names() {
+		p, ok := registry[name].(*keyed.Provider)
+		if !ok {
+			continue
+		}
+		var serves []string
+		for e := range p.Paths {
+			if e != dialect.EndpointModels && e != dialect.EndpointCountTokens {
+				serves = append(serves, string(e))
+			}
+		}
+		slices.Sort(serves)
+		address := "yours"
+		if p.Base != "" {
+			address = code(p.Base)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | `%s` |\n", code(name), address, strings.Join(serves, ", "), strings.Join(p.Variables, "`, `"))
+	}
+	checkGenerated(t, "README.md", "providers", b.String())
 }
 
 // TestDocsInterceptedTable asks the router for every path that its own table names, at every host that it says it

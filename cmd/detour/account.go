@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,8 @@ func newAccount(h *host) *cobra.Command {
 		Use:   "account",
 		Short: "List, show, remove, enable and disable accounts",
 		Long: `Account looks after the accounts in accounts.toml, which 'login' and 'import'
-write, and in config.toml. None of its verbs shows a credential or asks GitHub
-anything; 'detour status' does the latter.`,
+write, and in config.toml. None of its verbs shows a credential or asks a
+provider anything; 'detour status' does the latter.`,
 		Example: `  detour account list
   detour account disable work`,
 	}, newAccountList(h), newAccountShow(h), newAccountRemove(h), newAccountSwitch(h, true), newAccountSwitch(h, false))
@@ -38,6 +39,7 @@ type listed struct {
 	Source     string            `json:"source"`
 	Credential string            `json:"credential"`
 	BaseURL    string            `json:"base_url,omitempty"`
+	Models     []string          `json:"models,omitempty"` // the only ones to use
 	Settings   map[string]string `json:"settings"`
 	// Used is false for an account that is disabled, or that a variable of the environment stands in for.
 	Used bool `json:"used"`
@@ -89,7 +91,7 @@ func (h *host) accounts() ([]listed, error) {
 func describe(a config.Account) listed {
 	l := listed{
 		ID: a.ID, Provider: a.Provider, Tier: cmp.Or(a.Tier, string(providers.Active)), Source: a.Source,
-		Credential: credential(a), BaseURL: redacted(a.BaseURL), Settings: a.Settings,
+		Credential: credential(a), BaseURL: redacted(a.BaseURL), Models: a.Models, Settings: a.Settings,
 	}
 	if a.Disabled {
 		l.Tier = string(providers.Disabled)
@@ -97,10 +99,20 @@ func describe(a config.Account) listed {
 	if l.Settings == nil {
 		l.Settings = map[string]string{}
 	}
-	if a.Provider == copilot.Name {
-		l.Auth = cmp.Or(a.Settings["auth"], "exchange")
-	}
+	l.Auth = authOf(a)
 	return l
+}
+
+// authOf is how the account's credential is used: exchange or direct for Copilot's; for others key, the way it is
+// presented, or none.
+func authOf(a config.Account) string {
+	switch {
+	case a.Provider == copilot.Name:
+		return cmp.Or(a.Settings["auth"], "exchange")
+	case credential(a) == "none":
+		return "none"
+	}
+	return cmp.Or(a.AuthType, "key")
 }
 
 // credential names the kind of the account's credential.
@@ -175,6 +187,9 @@ func newAccountShow(h *host) *cobra.Command {
 			f.add("", "credential", text(l.Credential))
 			f.add("", "source", text(l.Source))
 			f.add("", "base_url", word(l.BaseURL))
+			if len(l.Models) > 0 {
+				f.add("", "models", text(strings.Join(l.Models, ",")))
+			}
 			for _, k := range sortedKeys(l.Settings) {
 				f.add("", "settings."+k, text(l.Settings[k]))
 			}
@@ -225,6 +240,10 @@ wrote into config.toml yourself are left to you.`,
 				return err
 			}
 			id := args[0]
+			saved, err := config.LoadAccounts(s.paths.Accounts)
+			if err != nil {
+				return err
+			}
 			err = config.RemoveAccount(s.paths.Accounts, id)
 			if errors.Is(err, fs.ErrNotExist) {
 				return h.notSaved(s, id, "remove", "delete its [[accounts]] block with `detour config edit`")
@@ -233,6 +252,9 @@ wrote into config.toml yourself are left to you.`,
 				return err
 			}
 			fmt.Fprintf(h.err, "removed %s from %s\n", id, s.paths.Accounts)
+			if i := byID(saved, id); i >= 0 && saved[i].Provider != copilot.Name {
+				return nil
+			}
 			fmt.Fprintln(h.err, "What it was granted can be revoked at https://github.com/settings/apps/authorizations and https://github.com/settings/applications.")
 			return nil
 		},

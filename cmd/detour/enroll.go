@@ -25,6 +25,7 @@ type enroller struct {
 	settings settings
 	saved    []config.Account
 	upstream *app.Upstream
+	provider providers.Provider
 }
 
 // newEnroller checks that a credential could be saved, so that nobody signs in for nothing.
@@ -58,17 +59,17 @@ func newEnroller(h *host, provider string, noProxy bool) (*enroller, error) {
 		return nil, err
 	}
 	e := &enroller{h: h, settings: s, saved: saved, upstream: u}
-	if provider != copilot.Name {
-		defer e.close()
-		if _, err := u.Providers.Lookup(provider); err != nil {
-			return nil, usageError("--provider: %w", err)
-		}
-		return nil, &exitError{
-			code: exitUsage, err: fmt.Errorf("provider %s has no sign-in", provider),
-			hint: "give its key as api_key in [[accounts]] of " + s.paths.Config,
-		}
+	if e.provider, err = u.Providers.Lookup(provider); err != nil {
+		e.close()
+		return nil, usageError("--provider: %w", err)
 	}
 	return e, nil
+}
+
+// keyed tells whether accounts of the provider are a key.
+func (e *enroller) keyed() bool {
+	_, ok := e.provider.(providers.Keyed)
+	return ok
 }
 
 func (e *enroller) close() { e.upstream.Close() }
@@ -82,12 +83,12 @@ func (e *enroller) named(id string) (config.Account, error) {
 		return config.Account{}, usageError("the id %q belongs to an account in %s; choose another --id", id, e.settings.paths.Config)
 	}
 	if i := byID(e.saved, id); id != "" && i >= 0 {
-		if p := e.saved[i].Provider; p != copilot.Name {
+		if p := e.saved[i].Provider; p != e.provider.Name() {
 			return config.Account{}, usageError("the id %q belongs to an account of %s; choose another --id", id, p)
 		}
 		return stripped(e.saved[i]), nil
 	}
-	return config.Account{ID: id, Provider: copilot.Name}, nil
+	return config.Account{ID: id, Provider: e.provider.Name()}, nil
 }
 
 // derive finds an id for a sign-in that was given none: the login name, or that with the domain or a number added
@@ -144,7 +145,7 @@ type enrolled struct {
 	Provider string    `json:"provider"`
 	Login    string    `json:"login,omitempty"`
 	Host     string    `json:"host"`
-	Auth     string    `json:"auth"` // exchange or direct
+	Auth     string    `json:"auth"` // exchange or direct; key or none
 	Saved    bool      `json:"saved"`
 	SavedTo  string    `json:"saved_to,omitempty"`
 	Replaced bool      `json:"replaced"` // an account of this id was there already
@@ -157,8 +158,8 @@ type enrolled struct {
 	Problem  *problem  `json:"problem,omitempty"`
 }
 
-// finish verifies and saves. A credential that GitHub refuses for good is not saved, so that it cannot replace one
-// that works; any other problem may pass, or can be solved at GitHub, and is only reported.
+// finish verifies and saves. A credential that is refused for good is not saved, so that it cannot replace one
+// that works; any other problem may pass, or can be solved elsewhere, and is only reported.
 func (e *enroller) finish(ctx context.Context, n enrolment) error {
 	r := enrolled{ID: n.account.ID, Provider: n.account.Provider, Login: n.login, Host: n.host}
 	r.Replaced = byID(e.saved, r.ID) >= 0
@@ -168,7 +169,7 @@ func (e *enroller) finish(ctx context.Context, n enrolment) error {
 	} else if n.probe {
 		n.account.Settings = overlay(n.account.Settings, map[string]string{"auth": "direct"})
 	}
-	r.Auth = cmp.Or(n.account.Settings["auth"], "exchange")
+	r.Auth = authOf(n.account)
 	r.Verified = n.verify && failure == nil
 	if failure == nil || !needsLogin(failure) {
 		if err := config.SaveAccount(e.settings.paths.Accounts, n.account); err != nil {
@@ -188,6 +189,9 @@ func (e *enroller) finish(ctx context.Context, n enrolment) error {
 
 // verify finds out what the credential is good for.
 func (e *enroller) verify(ctx context.Context, n *enrolment, r *enrolled) error {
+	if e.keyed() {
+		return e.tryKey(ctx, n.account, r)
+	}
 	err := e.try(ctx, n.account, r)
 	refused, ok := errors.AsType[*providers.Error](err)
 	// 401 is a dead credential; any other refusal of this kind is about the application that it was made for.
@@ -243,7 +247,7 @@ func (e *enroller) print(r enrolled, asJSON bool) error {
 	var f facts
 	f.add("", "account", text(r.ID))
 	f.add("", "login", word(r.Login))
-	f.add("", "host", text(r.Host))
+	f.add("", "host", word(r.Host))
 	f.add("", "plan", word(r.Plan))
 	f.add("", "sku", word(r.SKU))
 	f.add("", "auth", text(r.Auth))
@@ -262,12 +266,15 @@ func (e *enroller) print(r enrolled, asJSON bool) error {
 
 // enrolError says what is wrong with a credential and what became of it.
 func enrolError(r enrolled, failure error) error {
-	what := "is not saved: GitHub does not accept this credential for Copilot"
+	what, nothing := "is not saved: GitHub does not accept this credential for Copilot", "GitHub gives it no Copilot"
+	if r.Provider != copilot.Name {
+		what, nothing = "is not saved: "+r.Provider+" does not accept this key", r.Provider+" does not let it be used"
+	}
 	code := exitNotSignedIn
 	if r.Saved {
 		what, code = "is saved but could not be verified", exitFailure
 		if e, ok := errors.AsType[*providers.Error](failure); ok && (e.Kind == providers.KindPolicy || e.Kind == providers.KindSuspended) {
-			what = "is saved but GitHub gives it no Copilot"
+			what = "is saved but " + nothing
 		}
 	}
 	hint := hintFor(failure)

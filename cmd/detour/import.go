@@ -15,6 +15,7 @@ import (
 type importFlags struct {
 	from, provider, id, user, host, variable string
 	noVerify, noProxy, json                  bool
+	key                                      keyFlags
 }
 
 func newImport(h *host) *cobra.Command {
@@ -25,7 +26,7 @@ func newImport(h *host) *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "import --from gh|copilot-plugin|opencode|env",
-		Short: "Take over a GitHub sign-in that another program has",
+		Short: "Take over a sign-in or key that another program or the environment has",
 		Long: `Import looks for GitHub sign-ins of other programs, says what it found, checks
 that one works for Copilot, and saves it to accounts.toml. The other program
 keeps its sign-in. Where there are several, --user says which one.
@@ -36,26 +37,33 @@ Sources:
   opencode        opencode's auth.json
   env             COPILOT_GITHUB_TOKEN, GH_TOKEN, GITHUB_TOKEN, or --env-var
 
+With --provider and --from env, import takes the API key of another provider from
+the variable that is customary for it (OPENAI_API_KEY, ANTHROPIC_API_KEY,
+ZAI_API_KEY or ZHIPUAI_API_KEY, DEEPSEEK_API_KEY, OPENROUTER_API_KEY,
+GEMINI_API_KEY or GOOGLE_API_KEY), or from --env-var, and checks it.
+
 Tokens that GitHub does not exchange for Copilot tokens are tried as they are;
 the account then gets auth = "direct".
 
 Exit codes: 0 saved and checked; 1 saved, but GitHub gives no Copilot token, or
-the network failed; 2 wrong usage, or several sign-ins to choose from; 4 no
+the provider could not be asked; 2 wrong usage, or several sign-ins to choose from; 4 no
 sign-in was found, or it is dead and was not saved; 130 interrupted.`,
 		Example: `  detour import --from gh
   detour import --from gh --user octocat --id work
-  detour import --from env --env-var MY_TOKEN --no-verify`,
+  detour import --from env --env-var MY_TOKEN --no-verify
+  detour import --from env --provider openai --id work`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runImport(c.Context(), h, f) },
 	}
 	c.Flags().StringVar(&f.from, "from", "", "where to look: gh, copilot-plugin, opencode or env")
 	c.Flags().StringVar(&f.provider, "provider", copilot.Name, "provider that the sign-in is for")
-	c.Flags().StringVar(&f.id, "id", "", "name for the account (default: the login name)")
+	c.Flags().StringVar(&f.id, "id", "", "name for the account (default: the login name, or the provider)")
 	c.Flags().StringVar(&f.user, "user", "", "login name to take, where there are several")
 	c.Flags().StringVar(&f.host, "host", "", "only sign-ins at this host, such as github.com or acme.ghe.com")
 	c.Flags().StringVar(&f.variable, "env-var", "", "variable to read, with --from env")
-	c.Flags().BoolVar(&f.noVerify, "no-verify", false, "save without asking GitHub anything")
+	c.Flags().BoolVar(&f.noVerify, "no-verify", false, "save without asking the provider anything")
 	c.Flags().BoolVar(&f.noProxy, "no-proxy", false, "dial directly, whatever [proxy] says")
+	keyFlagsOf(c, &f.key)
 	jsonFlag(c, &f.json)
 	if err := errors.Join(
 		c.MarkFlagRequired("from"),
@@ -79,6 +87,12 @@ func runImport(ctx context.Context, h *host, f importFlags) error {
 		return err
 	}
 	defer e.close()
+	if e.keyed() {
+		return e.importKey(ctx, &f)
+	}
+	if f.key.given() {
+		return usageError("--base-url, --auth-type and --models go with providers that take a key; see --provider")
+	}
 	account, err := e.named(f.id)
 	if err != nil {
 		return err

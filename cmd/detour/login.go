@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"detour/internal/app"
 	"detour/internal/config"
 	"detour/internal/privfile"
-	"detour/providers"
 	"detour/providers/copilot"
 )
 
@@ -19,38 +19,57 @@ import (
 type loginFlags struct {
 	provider, id, domain, accountType, clientID string
 	noProxy, json                               bool
+	key                                         keyFlags
 }
 
 func newLogin(h *host) *cobra.Command {
 	var f loginFlags
 	c := &cobra.Command{
 		Use:   "login",
-		Short: "Sign in to GitHub Copilot",
+		Short: "Sign in to GitHub Copilot, or put in the key of another provider",
 		Long: `Login signs in to GitHub by the device flow: it shows a code and an address, and
 waits until you have entered the one at the other. It then checks that GitHub
 gives the account a Copilot token, says what plan it is on, and saves the
 sign-in to accounts.toml, which only you can read.
 
+With --provider it takes the API key of another provider: typed without being
+shown, or from standard input when that is no terminal. It asks the provider
+whether the key is good before it saves it. openai-compatible is any server with
+OpenAI's API at --base-url, such as llama.cpp, Ollama, vLLM or a gateway; its key
+may be left empty.
+
 Signing in again under the id of a saved account replaces its credential and
-keeps its other settings. Without --id the id is the GitHub login name.
+keeps its other settings. Without --id the id is the GitHub login name, or the
+name of the provider.
 
 Exit codes: 0 signed in and checked; 1 signed in and saved, but GitHub gives no
-Copilot token, or the network failed; 2 wrong usage; 4 not signed in: declined,
-expired, or refused; 130 interrupted.`,
+Copilot token, or the provider could not be asked; 2 wrong usage; 4 not signed
+in: declined, expired, or refused; 130 interrupted.`,
 		Example: `  detour login
   detour login --id work --account-type business
-  detour login --enterprise-domain acme.ghe.com`,
+  detour login --enterprise-domain acme.ghe.com
+  detour login --provider anthropic
+  detour login --provider zai-coding-plan --id glm < key.txt
+  detour login --provider openai-compatible --id local --base-url http://127.0.0.1:11434/v1`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runLogin(c.Context(), h, f) },
 	}
 	c.Flags().StringVar(&f.provider, "provider", copilot.Name, "provider to sign in to")
-	c.Flags().StringVar(&f.id, "id", "", "name for the account (default: the login name)")
+	c.Flags().StringVar(&f.id, "id", "", "name for the account (default: the login name, or the provider)")
 	c.Flags().StringVar(&f.domain, "enterprise-domain", "", "domain of a data-residency enterprise, such as acme.ghe.com")
 	c.Flags().StringVar(&f.accountType, "account-type", "", "individual, business or enterprise (default: as GitHub says)")
 	c.Flags().StringVar(&f.clientID, "client-id", "", "OAuth client id to sign in as (default: the Copilot editor plugins')")
 	c.Flags().BoolVar(&f.noProxy, "no-proxy", false, "dial directly, whatever [proxy] says")
+	keyFlagsOf(c, &f.key)
 	jsonFlag(c, &f.json)
 	return c
+}
+
+// keyFlagsOf defines the flags of accounts with a key.
+func keyFlagsOf(c *cobra.Command, f *keyFlags) {
+	c.Flags().StringVar(&f.baseURL, "base-url", "", "address of the provider's API (default: its own)")
+	c.Flags().StringVar(&f.authType, "auth-type", "", "how the key is presented: bearer, x-api-key or api-key (default: the provider's way)")
+	c.Flags().StringSliceVar(&f.models, "models", nil, "the only models to use (default: all that the provider lists)")
 }
 
 func runLogin(ctx context.Context, h *host, f loginFlags) error {
@@ -59,6 +78,15 @@ func runLogin(ctx context.Context, h *host, f loginFlags) error {
 		return err
 	}
 	defer e.close()
+	if e.keyed() {
+		if err := privfile.CheckWritable(e.settings.paths.Accounts); err != nil {
+			return fmt.Errorf("save account: %w", err)
+		}
+		return e.loginWithKey(ctx, &f)
+	}
+	if f.key.given() {
+		return usageError("--base-url, --auth-type and --models go with providers that take a key; see --provider")
+	}
 	account, err := e.named(f.id)
 	if err != nil {
 		return err
@@ -148,9 +176,11 @@ func overlay(base, top map[string]string) map[string]string {
 
 // validate refuses settings that the provider does not take, before anybody is asked to do anything.
 func (e *enroller) validate(a config.Account) error {
-	_, err := e.upstream.Copilot.Open(providers.AccountConfig{ID: cmp.Or(a.ID, "new"), Provider: copilot.Name, BaseURL: a.BaseURL, Settings: a.Settings})
+	a.ID = cmp.Or(a.ID, "new")
+	opened, err := e.provider.Open(app.AccountConfig(a, nil))
 	if err != nil {
 		return usageError("%w", err)
 	}
+	opened.Close()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"detour/internal/dialect"
 	"detour/providers"
+	"detour/providers/copilot"
 )
 
 func newModels(h *host) *cobra.Command {
@@ -19,7 +20,8 @@ func newModels(h *host) *cobra.Command {
 		Short: "List the models that the accounts can use",
 		Long: `Models asks every account that is not disabled for its models and prints one list:
 the endpoints that serve each natively, limits in
-tokens, how many premium requests one costs, and the accounts that have it.
+tokens, how many premium requests one costs at Copilot, the accounts that have
+it, and the price of a million tokens in and out, in US dollars, where it is known.
 Models that are listed upstream but refused by a plan or policy are marked
 disabled.
 
@@ -46,6 +48,10 @@ type listedModel struct {
 	MaxPrompt     int                `json:"max_prompt,omitempty"`
 	MaxOutput     int                `json:"max_output,omitempty"`
 	Multiplier    float64            `json:"multiplier"`
+	Reasoning     bool               `json:"reasoning,omitempty"`
+	Input         []string           `json:"input,omitempty"` // kinds of content
+	Output        []string           `json:"output,omitempty"`
+	Cost          providers.Cost     `json:"cost,omitzero"` // US dollars for a million tokens
 	Picker        bool               `json:"picker"`
 	Disabled      bool               `json:"disabled"` // for every account
 	Accounts      []string           `json:"accounts"` // that may use it
@@ -96,7 +102,8 @@ func mergeModels(registry providers.Registry, accounts []*providers.Account, lis
 				l = &listedModel{
 					ID: m.ID, Name: m.Name, Vendor: m.Vendor, Provider: a.Provider(), Endpoints: registry[a.Provider()].Dialects(m),
 					ContextWindow: m.ContextWindow, MaxPrompt: m.MaxPrompt, MaxOutput: m.MaxOutput,
-					Multiplier: m.Multiplier, Picker: m.Picker, Disabled: true, Accounts: []string{},
+					Multiplier: m.Multiplier, Reasoning: m.Reasons, Input: m.Input, Output: m.Output, Cost: m.Cost,
+					Picker: m.Picker, Disabled: true, Accounts: []string{},
 				}
 				known[[2]string{a.Provider(), m.ID}] = l
 				merged = append(merged, l)
@@ -121,14 +128,21 @@ func printModels(h *host, models []*listedModel) error {
 		}
 		multiplier := number(m.Multiplier)
 		multiplier.human += "x"
+		if m.Provider != copilot.Name {
+			multiplier = word("")
+		}
+		price := word("")
+		if m.Cost.Input > 0 || m.Cost.Output > 0 {
+			price = text(number(m.Cost.Input).plain + "/" + number(m.Cost.Output).plain)
+		}
 		state := cell{"", "enabled"}
 		if m.Disabled {
 			state = text("disabled")
 		}
 		list, names := strings.Join(endpoints, ","), strings.Join(m.Accounts, ",")
 		rows[i] = []cell{
-			text(m.ID), word(m.Vendor), word(list), tokens(m.ContextWindow), tokens(m.MaxPrompt), tokens(m.MaxOutput), multiplier, word(names), state,
+			text(m.ID), word(m.Vendor), word(list), tokens(m.ContextWindow), tokens(m.MaxPrompt), tokens(m.MaxOutput), multiplier, word(names), state, text(m.Provider), price,
 		}
 	}
-	return h.table([]string{"id", "vendor", "endpoints", "context", "prompt", "output", "multiplier", "accounts", "state"}, rows)
+	return h.table([]string{"id", "vendor", "endpoints", "context", "prompt", "output", "multiplier", "accounts", "state", "provider", "price"}, rows)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"detour/internal/app"
 	"detour/providers"
 )
 
@@ -18,7 +19,8 @@ func newRefresh(h *host) *cobra.Command {
 		Use:   "refresh",
 		Short: "Check that an account can get a fresh upstream token",
 		Long: `Refresh takes a new token for the account now and says until when it is good. It
-tells whether a sign-in still works. A detour that is running renews its own
+tells whether a sign-in still works. Of an account with a key, which has nothing
+to renew, it asks the provider whether the key is good. A detour that is running renews its own
 tokens, which are kept in memory only: refresh does not touch them.
 
 Exit codes: 0 all were renewed; 1 some were not; 2 wrong usage; 4 some account
@@ -57,6 +59,9 @@ func runRefresh(ctx context.Context, h *host, id string, every, asJSON bool) err
 	forEach(accounts, func(i int, a *providers.Account) {
 		defer a.Close()
 		lease, err := a.Refresh(ctx)
+		if err == nil {
+			err = verifyKey(ctx, u, a)
+		}
 		states[i] = stateOf(a, lease, err)
 		if err != nil {
 			errs[i] = accountError(a.ID(), err)
@@ -71,6 +76,15 @@ func runRefresh(ctx context.Context, h *host, id string, every, asJSON bool) err
 		return err
 	}
 	return worst(h, errs)
+}
+
+// verifyKey asks the upstream of an account with a key whether that is good. Other accounts it passes over.
+func verifyKey(ctx context.Context, u *app.Upstream, a *providers.Account) error {
+	p, ok := u.Providers[a.Provider()].(providers.Keyed)
+	if !ok {
+		return nil
+	}
+	return p.Verify(ctx, a)
 }
 
 func printRefreshed(h *host, states []tokenState) error {

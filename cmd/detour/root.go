@@ -138,9 +138,9 @@ func usageError(format string, args ...any) error {
 func newRoot(h *host) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "detour",
-		Short: "Use the Copilot accounts you have from tools that know nothing of Copilot",
-		Long: `Detour lets LLM tools, unmodified, use the GitHub Copilot accounts that you
-already have: through a forward proxy that intercepts a short list of LLM API
+		Short: "Use the Copilot and other accounts you have from tools that know nothing of them",
+		Long: `Detour lets LLM tools, unmodified, use the GitHub Copilot accounts and the API
+keys of other providers that you already have: through a forward proxy that intercepts a short list of LLM API
 hosts, and through an API server with OpenAI and Anthropic endpoints.
 
 Getting started:
@@ -155,7 +155,8 @@ the program that they ran.
 
 Environment: DETOUR_HOME (one folder for all files), DETOUR_CONFIG (config.toml),
 DETOUR_GITHUB_URL, DETOUR_GITHUB_API_URL, DETOUR_COPILOT_API_URL (upstreams),
-DETOUR_UPSTREAM_CA (extra roots for what detour itself dials),
+DETOUR_UPSTREAM_CA (extra roots for what detour itself dials), DETOUR_MODELS_URL
+(where 'detour update --models' asks),
 COPILOT_GITHUB_TOKEN, GH_TOKEN, GITHUB_TOKEN (an account, in this order).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -166,7 +167,7 @@ COPILOT_GITHUB_TOKEN, GH_TOKEN, GITHUB_TOKEN (an account, in this order).`,
 	})
 	group(root,
 		newServe(h), newProxy(h), newDemo(h), newVersion(h),
-		newLogin(h), newImport(h), newAccount(h), newStatus(h), newModels(h), newHeaders(h), newToken(h), newRefresh(h), newConfig(h), newKey(h), newRoute(h),
+		newLogin(h), newImport(h), newAccount(h), newStatus(h), newModels(h), newHeaders(h), newToken(h), newRefresh(h), newConfig(h), newKey(h), newRoute(h), newUpdate(h),
 	)
 	wrapArgs(root)
 	return root

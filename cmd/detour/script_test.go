@@ -66,7 +66,8 @@ func TestScript(t *testing.T) {
 			home := e.WorkDir + "/home"
 			e.Vars = append(e.Vars,
 				"HOME="+home, "USERPROFILE="+home, "DETOUR_HOME="+home+"/detour", "MARKER="+sim.Marker, "TERM=dumb",
-				"COPILOT_GITHUB_TOKEN=", "GH_TOKEN=", "GITHUB_TOKEN=", "EDITOR=", "VISUAL=")
+				"COPILOT_GITHUB_TOKEN=", "GH_TOKEN=", "GITHUB_TOKEN=",
+				"OPENAI_API_KEY=", "ANTHROPIC_API_KEY=", "GEMINI_API_KEY=", "GOOGLE_API_KEY=", "EDITOR=", "VISUAL=")
 			e.Values[benchKey{}] = &bench{jobs: map[string]*job{}}
 			return os.Mkdir(home, 0o700)
 		},
@@ -96,7 +97,8 @@ func benchOf(ts *testscript.TestScript) *bench { return ts.Value(benchKey{}).(*b
 //	sim await OP N                waits for the Nth request of OP
 //
 // Settings: account (who signs in), polls (answers, separated by commas), interval, expires (seconds), anyhost,
-// refuse=OP:FAULT (every time). start also sets SIM_PORT, a port on which no detour listens.
+// catalogue (of models), nolist (the local server lists no models), refuse=OP:FAULT (every time). start also sets
+// SIM_PORT, a port on which no detour listens, and SIM_OPENAI and the like, the addresses of the services.
 func simCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: sim start|set|revoke|count|await …")
@@ -111,6 +113,12 @@ func simCommand(ts *testscript.TestScript, neg bool, args []string) {
 		for k, v := range s.Env() {
 			ts.Setenv(k, v)
 		}
+		for _, name := range []string{
+			sim.ServiceOpenAI, sim.ServiceAnthropic, sim.ServiceZAI, sim.ServiceDeepSeek, sim.ServiceOpenRouter, sim.ServiceGemini, sim.ServiceLocal,
+		} {
+			ts.Setenv("SIM_"+strings.ToUpper(name), s.ServiceURL(name))
+		}
+		ts.Setenv("DETOUR_MODELS_URL", s.CatalogueURL())
 		ts.Setenv("SIM_PORT", s.GitHubURL()[strings.LastIndex(s.GitHubURL(), ":")+1:])
 		ts.Check(setScenario(s, args))
 	case "set":
@@ -157,6 +165,10 @@ func setScenario(s *sim.Sim, args []string) error {
 				sc.Login.ExpiresIn = number(v)
 			case "anyhost":
 				sc.AnyHost = true
+			case "catalogue":
+				sc.Services.Catalogue = []byte(v)
+			case "nolist":
+				sc.Services.LocalNoModels = true
 			case "refuse":
 				op, fault, _ := strings.Cut(v, ":")
 				sc.Faults = append(sc.Faults, sim.Fault{On: op, Name: fault, Times: -1})

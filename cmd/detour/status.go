@@ -36,7 +36,7 @@ has mistakes.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runStatus(c.Context(), h, offline, asJSON) },
 	}
-	c.Flags().BoolVar(&offline, "offline", false, "do not ask GitHub about the accounts")
+	c.Flags().BoolVar(&offline, "offline", false, "do not ask GitHub and other providers about the accounts")
 	jsonFlag(c, &asJSON)
 	return c
 }
@@ -147,6 +147,9 @@ func (h *host) ask(ctx context.Context, s settings, reports []accountReport) err
 
 func (r *accountReport) ask(ctx context.Context, u *app.Upstream, a *providers.Account) {
 	lease, err := a.Lease(ctx)
+	if err == nil {
+		err = verifyKey(ctx, u, a)
+	}
 	token := stateOf(a, lease, err)
 	r.Token = &token
 	if a.Provider() != u.Copilot.Name() {

@@ -114,7 +114,7 @@ func TestTerminalTablesHaveHeads(t *testing.T) {
 		want []string
 	}{
 		{[]string{"account", "list"}, []string{`^ID +PROVIDER +TIER +AUTH +SOURCE +USED$`, `^alice +github-copilot +active +exchange +accounts.toml +yes$`}},
-		{[]string{"models"}, []string{`^ID +VENDOR +ENDPOINTS +CONTEXT`, `^claude-sonnet-4.5 .* \d+k .* 1x +alice,free$`, ` disabled$`}},
+		{[]string{"models"}, []string{`^ID +VENDOR +ENDPOINTS +CONTEXT`, `^claude-sonnet-4.5 .* \d+k .* 1x +alice,free +github-copilot +-$`, ` disabled +github-copilot +-$`}},
 		{[]string{"headers", "--account", "alice", "--kind", "models"}, []string{`^models$`, `^  Authorization +Bearer \*\*\*$`}},
 		{[]string{"refresh", "--all"}, []string{`^ACCOUNT +RESULT +EXPIRES`, `^alice +renewed +in \d+m\d\ds +plus`}},
 		{[]string{"token", "--account", "free"}, []string{`^expires +in `, `^sku +free_limited_copilot$`}},
@@ -227,4 +227,20 @@ func TestTableCellsCannotBreakOut(t *testing.T) {
 			t.Errorf("tty %v: %q", tty, out.String())
 		}
 	}
+}
+
+func TestTerminalAsksForAKey(t *testing.T) {
+	t.Parallel()
+	c, s := newConsole(t)
+	out, e := c.run(exitOK, "sk-sim-anthropic-"+sim.Marker+"\n", "login", "--provider", "anthropic", "--base-url", s.ServiceURL(sim.ServiceAnthropic))
+	wantMatch(t, e, `^API key for anthropic \(not shown\): $`, `account anthropic was saved`)
+	wantMatch(t, out, `^verified +yes$`)
+	_, e = c.run(exitOK, "\n", "login", "--provider", "openai-compatible", "--base-url", s.ServiceURL(sim.ServiceLocal))
+	wantMatch(t, e, `or nothing if it needs none: $`)
+	_, e = c.run(exitUsage, "\n", "login", "--provider", "deepseek")
+	wantMatch(t, e, `no key was given`)
+	_, e = c.run(exitUsage, "sk-a sk-b\n", "login", "--provider", "deepseek")
+	wantMatch(t, e, `the key holds a space: paste the key alone`)
+	out, _ = c.run(exitOK, "", "models")
+	wantMatch(t, out, `^claude-opus-4-6 .* anthropic +anthropic +5/25$`)
 }
