@@ -30,8 +30,8 @@ const (
 
 // catalogue is one immutable picture of which account has which model.
 type catalogue struct {
-	entries     []*entry // sorted as the upstreams listed them, first account first
-	listed      []*entry // entries, and the owner's other names for some of them
+	entries     []*entry            // sorted as the upstreams listed them, first account first
+	listed      []*entry            // entries, and the owner's other names for some of them
 	byID        map[string][]*entry // those of several providers in the order of their accounts
 	byCanonical map[string][]*entry // the preferred one first
 	providers   map[string]bool

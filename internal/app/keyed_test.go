@@ -167,14 +167,15 @@ func TestOneModelAtTwoProviders(t *testing.T) {
 func TestSwitchOnKeyedProviders(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil, func(o *app.Options) {
-		o.Config.ProxyMode.ProviderModes = map[string]string{"openai": "switch", "anthropic": "switch"}
-	}, "openai:openai", "anthropic:anthropic")
+		o.Config.ProxyMode.ProviderModes = map[string]string{"openai": "switch", "anthropic": "switch", "zai": "switch"}
+	}, "openai:openai", "anthropic:anthropic", "zai-coding-plan:zai")
 	for _, h2 := range []bool{false, true} {
 		client := w.client(h2)
 		for url, body := range map[string]string{
-			"https://api.openai.com/v1/chat/completions": ` {"model" : "gpt-4o", "messages":[{"role":"user","content":"switch openai"}],"x":1.0 }`,
-			"https://api.openai.com/v1/responses":        ` {"model" : "gpt-5.4", "input":"switch responses","store":true,"service_tier":"flex" }`,
-			"https://api.anthropic.com/v1/messages":      ` {"model" : "claude-opus-4-6","max_tokens":99, "messages":[{"role":"user","content":"switch anthropic"}],"speed":"fast" }`,
+			"https://api.z.ai/api/coding/paas/v4/chat/completions": ` {"model" : "glm-4.7", "messages":[{"role":"user","content":"switch zai"}] }`,
+			"https://api.openai.com/v1/chat/completions":           ` {"model" : "gpt-4o", "messages":[{"role":"user","content":"switch openai"}],"x":1.0 }`,
+			"https://api.openai.com/v1/responses":                  ` {"model" : "gpt-5.4", "input":"switch responses","store":true,"service_tier":"flex" }`,
+			"https://api.anthropic.com/v1/messages":                ` {"model" : "claude-opus-4-6","max_tokens":99, "messages":[{"role":"user","content":"switch anthropic"}],"speed":"fast" }`,
 		} {
 			body := strings.Replace(body, "switch ", fmt.Sprintf("switch %t ", h2), 1)
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
@@ -205,7 +206,7 @@ func TestSwitchOnKeyedProviders(t *testing.T) {
 			if h.Get("User-Agent") != "their-tool/1" || strings.Contains(fmt.Sprint(h), "theirs-own-key") || seen[0].Proto != "HTTP/2.0" {
 				t.Errorf("%s: %s with %v", url, seen[0].Proto, h)
 			}
-			if anthropic := seen[0].Site == "anthropic"; anthropic != (h.Get("Anthropic-Beta") != "") || anthropic == (h.Get("OpenAI-Beta") != "") {
+			if site := seen[0].Site; (site == "anthropic") != (h.Get("Anthropic-Beta") != "") || (site == "openai") != (h.Get("OpenAI-Beta") != "") {
 				t.Errorf("%s: betas %v", url, h)
 			}
 		}
