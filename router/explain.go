@@ -94,7 +94,7 @@ func (r *Router) Explain(ctx context.Context, q Question) Explanation {
 	case op.endpoint == dialect.EndpointModels:
 		out.Outcome = "serve"
 	default:
-		t.explainModel(ctx, &out, &exchange{table: t, op: op, client: q.Client, route: rt, name: q.Model}, s.switchesTo(path))
+		t.explainModel(ctx, &out, &exchange{table: t, op: op, client: q.Client, route: rt, name: q.Model}, t.switchesTo(s, path))
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"detour/internal/dialect/gemini"
 	"detour/internal/dialect/messages"
 	"detour/internal/dialect/responses"
+	"detour/providers"
 )
 
 // operation is a request that detour knows how to serve.
@@ -99,11 +100,16 @@ func surfaces() map[string]*surface {
 	}
 }
 
-// switchesTo is the provider whose accounts serve a path of the surface in route mode switch. Z.ai and Zhipu have two
-// services at one host, and keys are good for one of them.
-func (s *surface) switchesTo(path string) string {
-	if strings.HasPrefix(path, "/api/coding/") && s.provider != "" {
-		return s.provider + "-coding-plan"
+// switchesTo is the provider whose accounts serve a path of s in route mode switch. Z.ai and Zhipu have two services at
+// one host: keys of their coding plans are good for some paths, and on one both are.
+func (t *table) switchesTo(s *surface, path string) string {
+	plan := s.provider + "-coding-plan"
+	switch {
+	case s.provider == "":
+	case strings.HasPrefix(path, "/api/coding/"):
+		return plan
+	case strings.HasPrefix(path, "/api/anthropic/") && slices.ContainsFunc(t.Accounts, func(a *providers.Account) bool { return a.Provider() == plan }):
+		return plan
 	}
 	return s.provider
 }

@@ -264,7 +264,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case op.endpoint == dialect.EndpointModels:
 		x.listModels(id)
 	default:
-		x.run(s.switchesTo(path))
+		x.run(t.switchesTo(s, path))
 	}
 }
 

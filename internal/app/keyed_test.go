@@ -173,6 +173,7 @@ func TestSwitchOnKeyedProviders(t *testing.T) {
 		client := w.client(h2)
 		for url, body := range map[string]string{
 			"https://api.z.ai/api/coding/paas/v4/chat/completions": ` {"model" : "glm-4.7", "messages":[{"role":"user","content":"switch zai"}] }`,
+			"https://api.z.ai/api/anthropic/v1/messages":           ` {"model" : "glm-4.7","max_tokens":99, "messages":[{"role":"user","content":"switch beside"}] }`,
 			"https://api.openai.com/v1/chat/completions":           ` {"model" : "gpt-4o", "messages":[{"role":"user","content":"switch openai"}],"x":1.0 }`,
 			"https://api.openai.com/v1/responses":                  ` {"model" : "gpt-5.4", "input":"switch responses","store":true,"service_tier":"flex" }`,
 			"https://api.anthropic.com/v1/messages":                ` {"model" : "claude-opus-4-6","max_tokens":99, "messages":[{"role":"user","content":"switch anthropic"}],"speed":"fast" }`,
@@ -206,7 +207,7 @@ func TestSwitchOnKeyedProviders(t *testing.T) {
 			if h.Get("User-Agent") != "their-tool/1" || strings.Contains(fmt.Sprint(h), "theirs-own-key") || seen[0].Proto != "HTTP/2.0" {
 				t.Errorf("%s: %s with %v", url, seen[0].Proto, h)
 			}
-			if site := seen[0].Site; (site == "anthropic") != (h.Get("Anthropic-Beta") != "") || (site == "openai") != (h.Get("OpenAI-Beta") != "") {
+			if site := seen[0].Site; (site != "openai") != (h.Get("Anthropic-Beta") != "") || (site == "openai") != (h.Get("OpenAI-Beta") != "") {
 				t.Errorf("%s: betas %v", url, h)
 			}
 		}

@@ -34,6 +34,7 @@ type service struct {
 	xkey    bool              // the key comes as x-api-key
 	anyKey  bool              // and may be missing
 	ops     map[string]string // path below base → the path that means the same on an inference host
+	beside  map[string]string // the same for paths that are not below base
 	models  []Model
 	list    func([]Model) any // what GET models answers
 	change  func(*state)
@@ -67,6 +68,7 @@ func services() map[string]service {
 	both := []string{"/responses", "/chat/completions"}
 	plain := func(reasoning string) func(*state) {
 		return func(st *state) {
+			st.Messages = Messages{ErrorShape: 1, Lenient: true}
 			st.Chat = Chat{NoFilterChunk: true, NoFilterResults: true, WithObject: true, NoSplitChoices: true, NoInterleave: true, ReasoningField: cmp.Or(reasoning, "-")}
 		}
 	}
@@ -93,7 +95,8 @@ func services() map[string]service {
 		},
 		ServiceZAI: {
 			base: "/api/coding/paas/v4", ops: chat, list: openaiList, invalid: zaiError, change: plain("reasoning_content"),
-			models: []Model{{ID: "glm-4.7"}, {ID: "glm-4-plus"}},
+			models: []Model{{ID: "glm-4.7", Endpoints: []string{"/chat/completions", "/v1/messages"}}, {ID: "glm-4-plus"}},
+			beside: map[string]string{"/api/anthropic/v1/messages": "/v1/messages"},
 		},
 		ServiceDeepSeek: {
 			ops: chat, list: openaiList, invalid: openaiError, change: plain("reasoning_content"),
@@ -130,6 +133,9 @@ func (s *Sim) serveServices(c *call) {
 	sv, ok := services()[name]
 	path, below := strings.CutPrefix("/"+rest, sv.base)
 	op := sv.ops[path]
+	if op == "" && sv.beside["/"+rest] != "" {
+		op, below = sv.beside["/"+rest], true
+	}
 	if !ok || !below || op == "" {
 		c.reply(404, typeText, []byte("404 page not found\n"))
 		return

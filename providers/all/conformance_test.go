@@ -13,6 +13,7 @@ import (
 	"detour/providers/all"
 	"detour/providers/copilot"
 	"detour/providers/keyed"
+	"detour/providers/metadata"
 	"detour/providers/providertest"
 )
 
@@ -58,6 +59,7 @@ func TestKeyedProvidersConform(t *testing.T) {
 			{Name: "vLLM model", Status: 404, Body: `{"object":"error","message":"The model ` + "`x`" + ` does not exist.","code":404}`, Want: providers.KindModel},
 		},
 	}
+	data := metadata.Builtin()
 	for name, p := range all.Registry(copilot.New(copilot.Options{}), keyed.Options{}) {
 		service, ok := p.(*keyed.Provider)
 		if !ok {
@@ -91,7 +93,7 @@ func TestKeyedProvidersConform(t *testing.T) {
 		h.Endpoints = append(h.Endpoints, dialect.EndpointModels)
 		h.Open = func(t testing.TB, e providertest.Env) (providers.Provider, *providers.Account) {
 			t.Helper()
-			p := all.Registry(copilot.New(copilot.Options{}), keyed.Options{Transport: e.Transport, Logger: e.Logger})[name]
+			p := all.Registry(copilot.New(copilot.Options{}), keyed.Options{Transport: e.Transport, Metadata: data, Logger: e.Logger})[name]
 			a, err := p.Open(providers.AccountConfig{ID: "a", Provider: name, Secret: e.Secret, BaseURL: map[bool]string{true: base}[service.Base == ""]})
 			if err != nil {
 				t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -57,7 +58,11 @@ func (p *Provider) request(ctx context.Context, a *providers.Account, st *state,
 	if _, err := a.Lease(ctx); err != nil { // refuses when the account was closed, or has no key
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, st.base+path, body)
+	base := st.base
+	if beside, ok := strings.CutPrefix(path, "//"); ok {
+		base, path = strings.TrimSuffix(base, p.Own), "/"+beside
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return nil, &providers.Error{Kind: providers.KindInvalid, Err: err}
 	}

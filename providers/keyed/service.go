@@ -20,6 +20,8 @@ type Service struct {
 	Base string
 	// Paths are the endpoints that the service has, below Base.
 	Paths map[dialect.Endpoint]string
+	// Own is the end of Base that other APIs at the same host do not share. A path that begins with // stands in its place.
+	Own string
 	// VerifyPath answers 401 to a key that is not good; "" for the path of the models.
 	VerifyPath string
 	// Variables are the environment variables that hold a key by custom.

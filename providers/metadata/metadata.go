@@ -61,31 +61,49 @@ func Builtin() *Data {
 	return d
 }
 
-// Parse reads a catalogue. It is an error when it holds none of the known providers, or figures that cannot be true:
-// whatever answered then was not the catalogue, and what is known already is better.
+// Parse reads a catalogue. Entries that cannot be true are left out. It is an error when these are more than a tenth, or
+// when it holds none of the known providers: whatever answered then was not the catalogue, and what is known already is
+// better.
 func Parse(data []byte) (*Data, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, fmt.Errorf("read model catalogue: %w", err)
 	}
 	d := &Data{providers: map[string]provider{}}
+	kept, left := 0, 0
+	var why error
 	for _, name := range known() {
 		raw, ok := all[name]
 		if !ok {
 			continue
 		}
-		var p provider
-		if err := json.Unmarshal(raw, &p); err != nil {
+		var listed struct {
+			Models map[string]json.RawMessage `json:"models"`
+		}
+		if err := json.Unmarshal(raw, &listed); err != nil {
 			return nil, fmt.Errorf("read model catalogue: %s: %w", name, err)
 		}
-		for id, m := range p.Models {
-			if wrong := m.wrong(); wrong != "" {
-				return nil, fmt.Errorf("read model catalogue: %s/%.100s: %s", name, id, wrong)
+		p := provider{Models: map[string]entry{}}
+		for _, id := range slices.Sorted(maps.Keys(listed.Models)) {
+			var m entry
+			err := json.Unmarshal(listed.Models[id], &m)
+			if wrong := m.wrong(); err == nil && wrong != "" {
+				err = errors.New(wrong)
 			}
+			if err != nil {
+				left++
+				why = fmt.Errorf("read model catalogue: %s/%.100s: %w", name, id, err)
+				continue
+			}
+			kept++
+			p.Models[id] = m
 		}
 		if len(p.Models) > 0 {
 			d.providers[name] = p
 		}
+	}
+	if left > 0 && kept < 9*left {
+		return nil, why
 	}
 	if len(d.providers) == 0 {
 		return nil, errors.New("read model catalogue: it holds no provider that detour knows")

@@ -98,6 +98,24 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestOneOddEntryDoesNotSpoilTheRest(t *testing.T) {
+	t.Parallel()
+	good := ""
+	for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
+		good += `"` + id + `":{"limit":{"context":7}},`
+	}
+	d, err := metadata.Parse([]byte(`{"openai":{"models":{` + good + `"odd":{"cost":{"input":"free"}}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, n := d.Count(); n != 9 {
+		t.Errorf("%d models are kept", n)
+	}
+	if _, err := metadata.Parse([]byte(`{"openai":{"models":{` + good + `"odd":{"cost":{"input":"free"}},"odder":7}}}`)); err == nil || !strings.Contains(err.Error(), "openai/odd") {
+		t.Errorf("a catalogue that is odd in two of eleven entries: %v", err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(catalogue))
 	f.Fuzz(func(t *testing.T, data []byte) {

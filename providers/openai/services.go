@@ -29,9 +29,12 @@ func chatOr(m providers.Model) []dialect.Endpoint {
 
 // DeepSeek is api.deepseek.com.
 func DeepSeek(o keyed.Options) *keyed.Provider {
+	// Anthropic's dialect is for clients that were made for it there, in route mode switch.
+	at := paths(dialect.EndpointChat)
+	at[dialect.EndpointMessages] = "/anthropic/v1/messages"
 	return keyed.New(keyed.Service{
 		Name: NameDeepSeek, Title: "DeepSeek", Base: "https://api.deepseek.com",
-		Paths:     paths(dialect.EndpointChat),
+		Paths: at, Passed: []string{"Anthropic-Version", "Anthropic-Beta"},
 		Variables: []string{"DEEPSEEK_API_KEY"}, KeyPage: "https://platform.deepseek.com/api_keys",
 		Dialects: chatOr,
 		// A thinking model wants its reasoning back within a round of tool calls, and takes no effort.
@@ -41,14 +44,16 @@ func DeepSeek(o keyed.Options) *keyed.Provider {
 	}, o)
 }
 
-// OpenRouter is openrouter.ai. Its list of models needs no key, so that a key is verified by asking about the key.
+// OpenRouter is openrouter.ai. Its list of models needs no key, so that a key is verified by asking about the key. It is
+// spoken to in Chat, which it translates least; the other dialects are for clients that were made for it, in route mode
+// switch.
 func OpenRouter(o keyed.Options) *keyed.Provider {
 	return keyed.New(keyed.Service{
 		Name: NameOpenRouter, Title: "OpenRouter", Base: "https://openrouter.ai/api/v1",
-		Paths:      paths(dialect.EndpointChat, dialect.EndpointEmbeddings),
+		Paths:      paths(dialect.EndpointChat, dialect.EndpointResponses, dialect.EndpointMessages, dialect.EndpointEmbeddings),
 		VerifyPath: "/key",
 		Variables:  []string{"OPENROUTER_API_KEY"}, KeyPage: "https://openrouter.ai/settings/keys",
-		Passed:   []string{"HTTP-Referer", "X-Title"}, // how an application names itself there
+		Passed:   []string{"HTTP-Referer", "X-Title", "Anthropic-Version", "Anthropic-Beta"}, // the first two name an application there
 		Dialects: chatOr,
 		Target: func(m providers.Model) dialect.Target {
 			t := dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true, Files: true}

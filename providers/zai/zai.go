@@ -10,6 +10,7 @@ package zai
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
@@ -36,9 +37,13 @@ func Providers(o keyed.Options) []*keyed.Provider {
 	var list []*keyed.Provider
 	for name, s := range services() {
 		s.Name = name
+		s.Own = strings.TrimPrefix(s.Base[strings.Index(s.Base, "/api/"):], "/api")
+		// Anthropic's dialect is for clients that were made for it there, in route mode switch.
 		s.Paths = map[dialect.Endpoint]string{
 			dialect.EndpointChat: "/chat/completions", dialect.EndpointEmbeddings: "/embeddings", dialect.EndpointModels: "/models",
+			dialect.EndpointMessages: "//anthropic/v1/messages", dialect.EndpointCountTokens: "//anthropic/v1/messages/count_tokens",
 		}
+		s.Passed = []string{"Anthropic-Version", "Anthropic-Beta"}
 		s.Dialects = func(providers.Model) []dialect.Endpoint { return []dialect.Endpoint{dialect.EndpointChat} }
 		s.Target = target
 		s.Parse = func(_ gjson.Result, m *providers.Model) bool {

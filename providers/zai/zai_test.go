@@ -1,9 +1,12 @@
 package zai_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	"detour/internal/dialect"
+	"detour/internal/secret"
 	"detour/providers"
 	"detour/providers/keyed"
 	"detour/providers/zai"
@@ -23,6 +26,25 @@ func TestFourServicesAtFourAddresses(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("missing: %v", want)
+	}
+}
+
+func TestAnthropicsDialectIsBesideTheirOwn(t *testing.T) {
+	t.Parallel()
+	for _, p := range zai.Providers(keyed.Options{}) {
+		for base, want := range map[string]string{
+			"": p.Base[:strings.Index(p.Base, "/api/")] + "/api/anthropic/v1/messages", "https://gateway.example/glm/": "https://gateway.example/glm/anthropic/v1/messages",
+		} {
+			a, err := p.Open(providers.AccountConfig{ID: "a", Secret: secret.New("k"), BaseURL: base})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(a.Close)
+			req, err := p.NewRequest(t.Context(), a, &providers.Call{Endpoint: dialect.EndpointMessages, Header: http.Header{}, Verbatim: true})
+			if err != nil || req.URL.String() != want {
+				t.Errorf("%s: %v, to %s, want %s", p.Name(), err, req.URL, want)
+			}
+		}
 	}
 }
 
