@@ -317,3 +317,30 @@ func TestWhatAProviderBehindOpenRouterSaidIsTold(t *testing.T) {
 		t.Errorf("%v: %q", e.Kind, e.Failure.Message)
 	}
 }
+
+// Whatever an upstream answers, the error is typed, bounded, and never asks to wait for less than nothing or more than a
+// month; and what is mended is still a request.
+func FuzzCheck(f *testing.F) {
+	f.Add(429, "1", "6m0s", `{"error":{"message":"Please try again in 1h2m3s.","code":"rate_limit_exceeded"}}`)
+	f.Add(400, "", "", `[{"error":{"message":"Unsupported parameter: 'a.b'","details":[{"retryDelay":"`)
+	f.Add(529, "NaN", "-1s", `<html>`)
+	f.Add(400, "", "", `{"error":{"metadata":{"raw":"{\"error\":"}}}`)
+	p := openai.OpenRouter(keyed.Options{Now: func() time.Time { return time.Unix(1e9, 0) }})
+	f.Fuzz(func(t *testing.T, status int, after, reset, body string) {
+		if status < 400 || status > 599 {
+			return
+		}
+		h := http.Header{"Retry-After": {after}, "X-Ratelimit-Reset": {reset}, "X-Ratelimit-Remaining-Tokens": {"0"}, "X-Ratelimit-Reset-Tokens": {reset}}
+		err := p.Check(&http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))})
+		e := providers.AsError(err)
+		if err == nil || e.Failure.Status != status || e.Failure.Message == "" || e.RetryAfter < 0 || e.RetryAfter > 31*24*time.Hour {
+			t.Errorf("%d %q: %+v", status, body, e)
+		}
+		const request = `{"model":"m","messages":[],"a":{"b":1},"max_tokens":1}`
+		if out, ok := p.Mend(&providers.Call{Body: []byte(request)}, e); ok {
+			if !strings.Contains(string(out), `"model":"m","messages":[]`) || len(out) >= len(request)+len("max_completion_tokens") {
+				t.Errorf("mended to %s", out)
+			}
+		}
+	})
+}
