@@ -38,14 +38,9 @@ func newEnroller(h *host, provider string, noProxy bool) (*enroller, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Existing accounts are not opened: one that is broken must not keep a new one out.
-	bare := s
-	bare.paths.Accounts = ""
-	empty := *s.config
-	empty.Accounts = nil
-	bare.config = &empty
+	bare := s.withoutAccounts()
 	if noProxy {
-		empty.Proxy.URL, empty.Proxy.System = secret.String{}, false
+		bare.config.Proxy.URL, bare.config.Proxy.System = secret.String{}, false
 	}
 	o := h.options(bare)
 	o.Env = func(name string) string {
@@ -64,6 +59,14 @@ func newEnroller(h *host, provider string, noProxy bool) (*enroller, error) {
 		return nil, usageError("--provider: %w", err)
 	}
 	return e, nil
+}
+
+// withoutAccounts is for work that no existing account may keep from being done by being broken: none is opened.
+func (s settings) withoutAccounts() settings {
+	cfg := *s.config
+	cfg.Accounts = nil
+	s.config, s.paths.Accounts = &cfg, ""
+	return s
 }
 
 // keyed tells whether accounts of the provider are a key.

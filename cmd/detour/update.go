@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"detour/internal/app"
 )
 
 func newUpdate(h *host) *cobra.Command {
@@ -47,7 +49,11 @@ type updatedModels struct {
 }
 
 func runUpdateModels(ctx context.Context, h *host, asJSON bool) error {
-	s, u, err := h.open()
+	s, err := h.load()
+	if err != nil {
+		return err
+	}
+	u, err := app.NewUpstream(h.options(s.withoutAccounts()), nil)
 	if err != nil {
 		return err
 	}
