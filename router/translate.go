@@ -138,9 +138,19 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 	return nil
 }
 
+// lostCompaction finds a compaction that another account sealed.
+func lostCompaction(t llm.Turn) bool {
+	return slices.ContainsFunc(t.Parts, func(p llm.Part) bool {
+		return p.Kind == llm.PartCompaction && p.Text == "" && p.Opaque.Value == ""
+	})
+}
+
 // encode writes the request of one attempt for account a: what other accounts sealed is not for its eyes.
 func (t *translation) encode(codec *carrier.Codec) ([]byte, []string, error) {
 	r := *opened(cmp.Or(t.ask, t.request), codec)
+	if slices.ContainsFunc(r.Turns, lostCompaction) {
+		return nil, nil, &providers.Error{Kind: providers.KindInvalid, Failure: *responses.ForeignCompaction("")}
+	}
 	r.Stream = true
 	enc, err := t.upstream.EncodeRequest(&r, t.target)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"detour/internal/dialect"
+	"detour/internal/dialect/compaction"
 	"detour/internal/dialect/responses"
 	"detour/internal/llm"
 )
@@ -130,6 +131,35 @@ func TestCompactionsComeBackAsWords(t *testing.T) {
 	_, err := responses.Restore([]byte(`{"input":[{"role":"user","content":"x"},{"type":"compaction","encrypted_content":"ours.forged"}]}`), open)
 	if f, ok := errors.AsType[*dialect.Failure](err); !ok || f.Status != 400 || f.Code != "foreign_compaction" || f.Param != "input[1]" {
 		t.Errorf("forged: %+v", err)
+	}
+}
+
+// Whatever a stream of compactions looks like and wherever it is cut, who asked for one sees one, or a failure.
+func TestOneCompactionOrAFailure(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Request = &llm.Request{Compact: true}
+	for _, name := range []string{"37_compaction", "38_two_compactions"} {
+		in := streams(t)[name]
+		want := map[string]string{"37_compaction": "gAAAAAfirst", "38_two_compactions": "gAAAAAwhole"}[name]
+		frames := bytes.SplitAfter(in, []byte("\n\n"))
+		for n := range len(frames) {
+			var out []byte
+			enc, step := responses.Codec{}.NewEncoder(o), &compaction.Native{}
+			for _, e := range decode(bytes.NewReader(bytes.Join(frames[:n], nil))) {
+				for _, s := range step.Step(nil, e) {
+					out = enc.Encode(out, s)
+				}
+			}
+			got := observe(t, out)
+			items := strings.Count(string(out), `"type":"response.output_item.done"`)
+			switch whole := n == len(frames)-1; {
+			case whole && (got.status != "completed" || items != 1 || len(got.response.Output) != 1 || got.response.Output[0].EncryptedContent != want):
+				t.Errorf("%s: %s with %d items in\n%s", name, got.status, items, out)
+			case !whole && (got.status != "failed" || items != 0):
+				t.Errorf("%s cut behind frame %d: %s with %d items in\n%s", name, n, got.status, items, out)
+			}
+		}
 	}
 }
 

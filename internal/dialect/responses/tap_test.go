@@ -54,6 +54,8 @@ func suite() dialecttest.Suite {
 			"27_deltas_only_no_dones":     "output_item.done is put in",
 			"28_item_done_only":           "output_item.added is put in",
 			"33_raw_reasoning_no_part":    "content_part.added is put in",
+			"37_compaction":               "the first ids stay",
+			"38_two_compactions":          "the first ids stay",
 		},
 		Start: created("resp_1") + ev("response.output_item.added", 1, `"output_index":0,"item":{"id":"msg_1","type":"message","role":"assistant","status":"in_progress","content":[]}`) +
 			ev("response.content_part.added", 2, `"item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"","annotations":[]}`),
