@@ -64,7 +64,7 @@ func (x *exchange) reword() *dialect.Failure {
 
 // speakCompaction decides how the conversation is compacted.
 func (x *exchange) speakCompaction(e *entry) *dialect.Failure {
-	if slices.Contains(e.native, dialect.EndpointResponses) {
+	if slices.Contains(e.native, dialect.EndpointResponses) && !x.table.PortableCompaction {
 		if x.compactNatively(); x.wraps(e) {
 			x.wrap(e)
 		}

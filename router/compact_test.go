@@ -391,3 +391,14 @@ func TestModelsOfOtherDialectsAreAlwaysAskedForAStream(t *testing.T) {
 		}
 	}
 }
+
+func TestAPortableCompactionIsWordsOnEveryModel(t *testing.T) {
+	t.Parallel()
+	u := &scripted{next: []http.HandlerFunc{responseOf(`{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"the summary"}]}`), saying("go on")}}
+	w := newWorld(t, false, u.ServeHTTP, compactors, func(c *router.Config, _ *fake) { c.PortableCompaction = true })
+	sealed := capsule(t, text(t, w.post("/v1/responses/compact", responsesBody("native", false, turns))))
+	w.post("/v1/responses", responsesBody("chat-only", false, item("compaction", "cmp_1", sealed)+`,{"role":"user","content":"and now?"}`))
+	if got := u.requests(); len(got) != 2 || strings.Contains(got[0].body, "compaction_trigger") || !strings.Contains(got[1].body, "the summary") {
+		t.Errorf("the models got %+v", got)
+	}
+}

@@ -52,6 +52,8 @@ type Config struct {
 
 	BodyLimit  int64 // bytes of a request body; 0 means 64 MiB
 	EventLimit int64 // bytes of one event of a stream; 0 means 64 MiB
+	// PortableCompaction asks for summaries that every model can read, even of models that compact by themselves.
+	PortableCompaction bool
 	// CarrierKey authenticates the opaque values that clients store for us.
 	CarrierKey []byte
 	// OnExchange is told of every exchange that ended; it may be nil and must not block.

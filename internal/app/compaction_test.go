@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"detour/internal/app"
 	"detour/internal/sim"
 )
 
@@ -293,4 +294,11 @@ func TestALongConversationIsCompactedWithinTheModelsWindow(t *testing.T) {
 	if len(seen) != 2 || seen[0].Status != 400 || seen[1].Status != 200 || len(seen[1].Body) > len(seen[0].Body)*4/5 {
 		t.Errorf("asked %d times", len(seen))
 	}
+}
+
+func TestPortableCompactionIsASetting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &sim.Scenario{Brain: summarising}, func(o *app.Options) { o.Config.Models.PortableCompaction = true }, "alice")
+	items := w.compact(t, http.DefaultClient, "gpt-5.4", byStream, history)
+	w.goOn(t, http.DefaultClient, "claude-sonnet-4.6", join(withoutIDs(items)), "and-now", false, false)
 }

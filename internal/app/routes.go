@@ -20,6 +20,7 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 		AffinityTTL: cfg.Pool.AffinityTTL, FailoverOnLimit: cfg.Pool.FailoverOnLimit,
 	}
 	c.Models = router.Models{Alias: cfg.Models.Alias, Prefix: cfg.Models.Prefix, Families: cfg.Models.Families}
+	c.PortableCompaction = cfg.Models.PortableCompaction
 	c.Retry = router.Retry{
 		Attempts: cfg.Retry.MaxAttempts, Connection: cfg.Retry.MaxConnectionRetries, InitialBackoff: cfg.Retry.InitialBackoff,
 		Multiplier: cfg.Retry.Multiplier, MaxSingleWait: cfg.Retry.MaxSingleWait, MaxWait: cfg.Retry.MaxWait,

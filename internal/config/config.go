@@ -106,6 +106,8 @@ type Models struct {
 	Families map[string]string
 	// CatalogueURL is where newer model metadata comes from.
 	CatalogueURL string
+
+	PortableCompaction bool
 }
 
 // Limits is [limits]. Sizes are in bytes.
