@@ -16,11 +16,10 @@ import (
 // wraps tells whether a request in Responses has tools that are called with free text, or calls of them, for a model
 // that speaks Responses and refuses those. They go up as functions then, which takes a translation.
 func (x *exchange) wraps(e *entry) bool {
-	if !bytes.Contains(x.call.Body, []byte(`"custom"`)) && !bytes.Contains(x.call.Body, []byte(`"custom_tool_call"`)) {
+	if _, known := x.table.Providers[e.provider].(providers.Targeter); !known || x.table.target(e).CustomTools {
 		return false
 	}
-	_, known := x.table.Providers[e.provider].(providers.Targeter)
-	return known && !x.table.target(e).CustomTools
+	return bytes.Contains(x.call.Body, []byte(`"custom"`)) || bytes.Contains(x.call.Body, []byte(`"custom_tool_call"`))
 }
 
 // wrap lets the tools that are called with free text go up as functions.

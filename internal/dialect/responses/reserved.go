@@ -15,8 +15,8 @@ const reservedNamespace = "collaboration"
 // called, and takes the marks out of its schemas. It returns the name, "" when the request does not have the namespace.
 // TapOptions.Reserved leads back. It may return body itself.
 func RenameReserved(body []byte) (renamed []byte, name string) {
-	quoted := []byte(`"` + reservedNamespace + `"`)
-	if !bytes.Contains(body, quoted) || !rawjson.Valid(body) {
+	// Short words are found many times faster than long ones, and most requests have neither.
+	if !bytes.Contains(body, []byte(`"collab`)) || !bytes.Contains(body, []byte(`"`+reservedNamespace+`"`)) || !rawjson.Valid(body) {
 		return body, ""
 	}
 	for n := 2; ; n++ {
