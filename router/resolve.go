@@ -19,6 +19,9 @@ type Models struct {
 	Alias map[string]string
 	// Prefix maps every name that starts with a key; the longest key wins.
 	Prefix map[string]string
+	// Roles says which model serves as "opus", "sonnet" or "haiku": for every name of a Claude model of that size which
+	// no account has.
+	Roles map[string]string
 	// Families maps a family name ("opus") to the model that stands for it in fuzzy mode.
 	Families map[string]string
 }
@@ -34,7 +37,8 @@ type resolution struct {
 type unknownModelError struct {
 	name  string
 	near  []string
-	exact bool // route mode exact, and no provider in front
+	role  string // that an owner could give to a model, "" for none
+	exact bool   // route mode exact, and no provider in front
 }
 
 func (e *unknownModelError) Error() string {
@@ -45,6 +49,9 @@ func (e *unknownModelError) Error() string {
 	if len(e.near) > 0 {
 		s += " Near names: " + strings.Join(e.near, ", ") + "."
 	}
+	if e.role != "" {
+		s += fmt.Sprintf(" The owner of this detour can choose what serves such names: %s below [models.roles].", e.role)
+	}
 	return s
 }
 
@@ -52,7 +59,7 @@ func (e *unknownModelError) failure() dialect.Failure {
 	return dialect.Failure{Status: 404, Type: "invalid_request_error", Code: "model_not_found", Param: "model", Message: e.Error()}
 }
 
-// resolve follows the order: alias, prefix, the id as it is, normalised name, family (fuzzy mode), error. A name that
+// resolve follows the order: alias, prefix, the id as it is, normalised name, role, family (fuzzy mode), error. A name that
 // several providers have is the first account's of those that may serve; provider/model names the others. An empty
 // catalogue (no account could tell yet) lets every name through as it is, and a provider without a list every name that
 // is asked of it.
@@ -88,7 +95,44 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []stri
 	if e, ok := cat.search(wanted, mode, scope{"", accounts}); ok {
 		return resolution{e.model.ID, e.provider, e}, nil
 	}
-	return resolution{}, &unknownModelError{name: name, near: cat.near(wanted)}
+	role := roleOf(wanted)
+	if to := m.Roles[role]; to != "" && to != wanted {
+		plain := *m
+		plain.Roles = nil // a role that has no model must not lead to another role
+		return plain.resolve(to, ModeRoute, cat, accounts)
+	}
+	if role != "" && mode == ModeFuzzy {
+		if e, ok := cat.bestOfRole(role, scope{"", accounts}); ok {
+			return resolution{e.model.ID, e.provider, e}, nil
+		}
+	}
+	return resolution{}, &unknownModelError{name: name, near: cat.near(wanted), role: role}
+}
+
+// roleOf is the size of the Claude model that name means, "" for other names: "claude-opus-5-5", "opus".
+func roleOf(name string) string {
+	words := strings.Split(canonical(name), "-")
+	for _, role := range []string{"opus", "sonnet", "haiku"} {
+		if slices.Contains(words, role) && (len(words) == 1 || words[0] == "claude") {
+			return role
+		}
+	}
+	return ""
+}
+
+// bestOfRole finds the newest usable Claude model of a size.
+func (c *catalogue) bestOfRole(role string, in scope) (*entry, bool) {
+	var best *entry
+	var bestVersion []int
+	for _, e := range c.entries {
+		if e.model.Disabled || !in.usable(e) || roleOf(e.model.ID) != role {
+			continue
+		}
+		if _, v := family(e.model.ID); best == nil || slices.Compare(v, bestVersion) > 0 {
+			best, bestVersion = e, v
+		}
+	}
+	return best, best != nil
 }
 
 // search finds a model by its id, by a name that means the same, or in fuzzy mode by its family.

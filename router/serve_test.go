@@ -22,6 +22,7 @@ func TestModelNames(t *testing.T) {
 		Alias:    map[string]string{"fast": "gpt-x", "chat-only": "gpt-x", "own": "fake/gpt-x", "faster": "fast"},
 		Prefix:   map[string]string{"o-": "gpt-x", "o-special-": "claude-sonnet-4.5"},
 		Families: map[string]string{"sonnet": "claude-sonnet-4.6"},
+		Roles:    map[string]string{"opus": "gpt-x", "haiku": "claude-opus-99"},
 	}
 	for _, tc := range []struct {
 		name, sent, mode, want string // want "" for an unknown model
@@ -44,6 +45,14 @@ func TestModelNames(t *testing.T) {
 		{"unknown", "claude-sonnet-9", "", ""},
 		{"fuzzy takes the newest of the family", "claude-sonnet-9", "fuzzy", "claude-sonnet-4.6"},
 		{"fuzzy knows no such family", "mystery-1", "fuzzy", ""},
+		{"role", "claude-opus-5-5", "", "gpt-x"},
+		{"role by its bare name", "opus", "", "gpt-x"},
+		{"role, dated and with 1m", "claude-3-opus-20240229[1m]", "", "gpt-x"},
+		{"role without a model", "claude-sonnet-5-5", "", ""},
+		{"role without a model, in fuzzy mode", "claude-sonnet-5-5", "fuzzy", "claude-sonnet-4.6"},
+		{"role whose model nobody has", "claude-haiku-9", "", ""},
+		{"no role", "my-opus", "", ""},
+		{"exact has no roles", "claude-opus-5-5", "exact", ""},
 		{"exact", "fake/gpt-x", "exact", "gpt-x"},
 		{"exact wants a provider", "gpt-x", "exact", ""},
 		{"exact has no aliases", "fake/fast", "exact", ""},

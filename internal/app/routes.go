@@ -19,7 +19,7 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 		Strategy: cfg.Pool.Strategy, Cooldown: cfg.Pool.FailureCooldown,
 		AffinityTTL: cfg.Pool.AffinityTTL, FailoverOnLimit: cfg.Pool.FailoverOnLimit,
 	}
-	c.Models = router.Models{Alias: cfg.Models.Alias, Prefix: cfg.Models.Prefix, Families: cfg.Models.Families}
+	c.Models = router.Models{Alias: cfg.Models.Alias, Prefix: cfg.Models.Prefix, Families: cfg.Models.Families, Roles: cfg.Models.Roles}
 	c.PortableCompaction = cfg.Models.PortableCompaction
 	c.Retry = router.Retry{
 		Attempts: cfg.Retry.MaxAttempts, Connection: cfg.Retry.MaxConnectionRetries, InitialBackoff: cfg.Retry.InitialBackoff,

@@ -224,3 +224,11 @@ func checkTrigger(s string) (wrong, hint string) {
 	}
 	return quote(s) + " is not one of quota, overload, error", ""
 }
+
+func checkRole(s string) (wrong, hint string) {
+	switch s {
+	case "opus", "sonnet", "haiku":
+		return "", ""
+	}
+	return quote(s) + " is not one of opus, sonnet, haiku", ""
+}

@@ -104,6 +104,7 @@ type Models struct {
 	Alias    map[string]string
 	Prefix   map[string]string
 	Families map[string]string
+	Roles    map[string]string
 	// CatalogueURL is where newer model metadata comes from.
 	CatalogueURL string
 

@@ -107,6 +107,7 @@ func modelRows() []row {
 		{Key: key("models.alias", "{}", "Model to use for a name, as in opus = \"claude-opus-4.7\"; may name another alias."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Alias }},
 		{Key: key("models.prefix", "{}", "Model to use for every name that begins so; the longest prefix wins."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Prefix }},
 		{Key: key("models.catalogue_url", "https://models.dev/api.json", "Where `detour update --models` gets limits and prices that upstreams do not tell; DETOUR_MODELS_URL wins."), check: checkURL, at: func(c *Config) any { return &c.Models.CatalogueURL }},
+		{Key: key("models.roles", "{}", "Model that serves for every Claude model of a size which no account has, as in opus = \"claude-opus-4.7\"; the sizes are opus, sonnet and haiku."), kind: table, check: checkModel, checkKey: checkRole, at: func(c *Config) any { return &c.Models.Roles }},
 		{Key: key("models.families", "{}", "Model that a family stands for in fuzzy mode, as in sonnet = \"claude-sonnet-4.5\"."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Families }},
 		{Key: key("models.portable_compaction", "false", "Summarise long conversations in words that every model can read, even on models that have a compaction of their own, which only they can read."), kind: boolean, at: func(c *Config) any { return &c.Models.PortableCompaction }},
 	}

@@ -48,7 +48,7 @@ func TestMissingFileGivesTheDefaults(t *testing.T) {
 		Server:    config.Server{Host: "127.0.0.1", Port: 4141, RouteMode: "route", RequireKeys: "auto", ShutdownGrace: 10 * time.Second},
 		ProxyMode: config.ProxyMode{Host: "127.0.0.1", Port: 4142, RouteMode: "route", MaxTunnels: 4096, ProviderModes: map[string]string{}, Hosts: map[string]string{}},
 		Pool:      config.Pool{Strategy: "round_robin", FailureCooldown: time.Minute, AffinityTTL: time.Hour},
-		Models:    config.Models{Alias: map[string]string{}, Prefix: map[string]string{}, Families: map[string]string{}, CatalogueURL: "https://models.dev/api.json"},
+		Models:    config.Models{Alias: map[string]string{}, Prefix: map[string]string{}, Families: map[string]string{}, Roles: map[string]string{}, CatalogueURL: "https://models.dev/api.json"},
 		Limits: config.Limits{
 			RequestBody: 64 << 20, HeaderBytes: 64 << 10, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 			StallTimeout: 15 * time.Minute, SSEEvent: 64 << 20, ResponseMemory: 64 << 20,
@@ -76,7 +76,7 @@ func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 	}
 	tables := map[string][2]string{
 		"proxy_mode.provider_modes": {"openai", "switch"}, "proxy_mode.hosts": {"h.example", "127.0.0.1:1"},
-		"models.alias": {"a", "b"}, "models.prefix": {"a", "b"}, "models.families": {"a", "b"},
+		"models.alias": {"a", "b"}, "models.prefix": {"a", "b"}, "models.families": {"a", "b"}, "models.roles": {"opus", "b"},
 	}
 	seen := map[string]string{}
 	for _, k := range config.Keys() {
