@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,18 +17,19 @@ import (
 	"detour/internal/secret"
 	"detour/providers"
 	"detour/providers/copilot"
+	"detour/router"
 )
 
 func newAccount(h *host) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "account",
-		Short: "List, show, remove, enable and disable accounts",
+		Short: "List, show, test, remove, enable and disable accounts",
 		Long: `Account looks after the accounts in accounts.toml, which 'login' and 'import'
-write, and in config.toml. None of its verbs shows a credential or asks a
-provider anything; 'detour status' does the latter.`,
+write, and in config.toml. None of its verbs shows a credential, and only 'test'
+asks a provider anything.`,
 		Example: `  detour account list
   detour account disable work`,
-	}, newAccountList(h), newAccountShow(h), newAccountRemove(h), newAccountSwitch(h, true), newAccountSwitch(h, false))
+	}, newAccountList(h), newAccountShow(h), newAccountRemove(h), newAccountSwitch(h, true), newAccountSwitch(h, false), newAccountTest(h))
 }
 
 // listed is an account as account list and show print it; its shape is documented in docs/cli-json.md.
@@ -41,6 +43,8 @@ type listed struct {
 	BaseURL    string            `json:"base_url,omitempty"`
 	Models     []string          `json:"models,omitempty"` // the only ones to use
 	Settings   map[string]string `json:"settings"`
+	// Live is how it fares in the detour that runs; left out when none does.
+	Live *router.AccountStatus `json:"live,omitempty"`
 	// Used is false for an account that is disabled, or that a variable of the environment stands in for.
 	Used bool `json:"used"`
 }
@@ -140,12 +144,23 @@ func newAccountList(h *host) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List accounts",
 		Long: `List prints every account with its provider, tier, source and whether it is
-used. With no account it prints none and succeeds.`,
+used; and while detour runs how each fares there: its state, until when that
+lasts, and when it served last. With no account it prints none and succeeds.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := h.accounts()
 			if err != nil {
 				return err
+			}
+			s, err := h.load()
+			if err != nil {
+				return err
+			}
+			live := liveStates(c.Context(), s)
+			for i := range list {
+				if st, ok := live[list[i].ID]; ok && list[i].Used {
+					list[i].Live = &st
+				}
 			}
 			if asJSON {
 				return h.json(append([]listed{}, list...))
@@ -156,13 +171,33 @@ used. With no account it prints none and succeeds.`,
 			}
 			rows := make([][]cell, len(list))
 			for i, l := range list {
-				rows[i] = []cell{text(l.ID), text(l.Provider), text(l.Tier), word(l.Auth), text(l.Source), yesNo(l.Used)}
+				rows[i] = append([]cell{text(l.ID), text(l.Provider), text(l.Tier), word(l.Auth), text(l.Source), yesNo(l.Used)}, liveCells(l.Live)...)
 			}
-			return h.table([]string{"id", "provider", "tier", "auth", "source", "used"}, rows)
+			return h.table([]string{"id", "provider", "tier", "auth", "source", "used", "state", "until", "last_used"}, rows)
 		},
 	}
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+// liveCells says how an account fares, with dashes where no detour runs.
+func liveCells(st *router.AccountStatus) []cell {
+	if st == nil {
+		return []cell{word(""), word(""), word("")}
+	}
+	now, state, until := time.Now(), st.State, st.Until
+	if state == "ok" && st.Premium != "" {
+		state, until = "ok, no premium requests", st.PremiumUntil
+	}
+	ends := word("")
+	if !until.IsZero() {
+		ends = when(until, now)
+	}
+	used := word("")
+	if !st.LastUsed.IsZero() {
+		used = cell{span(now.Sub(st.LastUsed)) + " ago", st.LastUsed.UTC().Format(time.RFC3339)}
+	}
+	return []cell{text(state), ends, used}
 }
 
 func newAccountShow(h *host) *cobra.Command {
@@ -170,10 +205,17 @@ func newAccountShow(h *host) *cobra.Command {
 	c := &cobra.Command{
 		Use: "show ID", Short: "Show one account and its settings", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: completeAccounts(h),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			l, err := h.find(args[0])
 			if err != nil {
 				return err
+			}
+			s, err := h.load()
+			if err != nil {
+				return err
+			}
+			if st, ok := liveStates(c.Context(), s)[l.ID]; ok && l.Used {
+				l.Live = &st
 			}
 			if asJSON {
 				return h.json(l)
@@ -183,6 +225,13 @@ func newAccountShow(h *host) *cobra.Command {
 			f.add("", "provider", text(l.Provider))
 			f.add("", "tier", text(l.Tier))
 			f.add("", "used", yesNo(l.Used))
+			if st := l.Live; st != nil {
+				cells := liveCells(st)
+				f.add("", "state", cells[0])
+				f.add("", "until", cells[1])
+				f.add("", "why", word(cmp.Or(st.Why, st.Premium)))
+				f.add("", "last_used", cells[2])
+			}
 			f.add("", "auth", word(l.Auth))
 			f.add("", "credential", text(l.Credential))
 			f.add("", "source", text(l.Source))
