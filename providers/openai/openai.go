@@ -29,9 +29,9 @@ func paths(endpoints ...dialect.Endpoint) map[dialect.Endpoint]string {
 func OpenAI(o keyed.Options) *keyed.Provider {
 	return keyed.New(keyed.Service{
 		Name: Name, Title: "OpenAI", Base: "https://api.openai.com/v1",
-		Paths:     paths(dialect.EndpointChat, dialect.EndpointResponses, dialect.EndpointEmbeddings),
+		Paths:     paths(dialect.EndpointChat, dialect.EndpointResponses, dialect.EndpointCompact, dialect.EndpointEmbeddings),
 		Variables: []string{"OPENAI_API_KEY"}, KeyPage: "https://platform.openai.com/api-keys",
-		Passed:   []string{"OpenAI-Beta"},
+		Passed:   []string{"OpenAI-Beta", "X-Codex-Turn-State"},
 		Dialects: dialects, Target: target, Parse: parse, Edit: edit,
 	}, o)
 }
@@ -72,7 +72,7 @@ func target(m providers.Model) dialect.Target {
 	return dialect.Target{
 		Model: m.ID, MaxOutput: m.MaxOutput, Reasons: reasons(m.ID),
 		ToolImages: true, Files: true,
-		CustomTools: modern, Namespaces: modern, NativeTools: modern,
+		CustomTools: modern, Namespaces: modern, NativeTools: modern, Collaboration: true,
 		HostedTools: []string{"web_search"},
 	}
 }

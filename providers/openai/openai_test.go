@@ -174,3 +174,24 @@ func FuzzEdits(f *testing.F) {
 		}
 	})
 }
+
+// Codex is made for this service: its own namespace, its token and its endpoint pass as they are.
+func TestOpenAITakesWhatCodexSays(t *testing.T) {
+	t.Parallel()
+	p := openai.OpenAI(keyed.Options{Transport: list(`{}`)})
+	if !p.Target(providers.Model{ID: "gpt-5.1"}).Collaboration {
+		t.Error("the reserved namespace would be renamed")
+	}
+	a, err := p.Open(providers.AccountConfig{ID: "a", Secret: secret.New("sk-x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	req, err := p.NewRequest(t.Context(), a, &providers.Call{Endpoint: dialect.EndpointCompact, Header: http.Header{"X-Codex-Turn-State": {"token"}}, Body: []byte(`{"model":"gpt-5.1"}`), Verbatim: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if req.URL.String() != "https://api.openai.com/v1/responses/compact" || req.Header.Get("X-Codex-Turn-State") != "token" {
+		t.Errorf("%s with %q", req.URL, req.Header.Get("X-Codex-Turn-State"))
+	}
+}
