@@ -405,3 +405,19 @@ func callID(items []json.RawMessage) string {
 	}
 	return ""
 }
+
+// The service that the namespace is meant for gets it as it is.
+func TestCodexReservedNamespaceIsOpenAIsOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, nil, "openai:openai")
+	for _, stream := range []bool{false, true} {
+		marker := fmt.Sprintf("own-%t", stream)
+		status, got, up := w.codex(t, "gpt-5.4", marker+` [[sim:tool=spawn {"message":"hi"}]]`, `,"tools":[`+collaboration+`]`, stream)
+		if status != 200 || !strings.Contains(up, collaboration) {
+			t.Fatalf("%d %s, the model got %s", status, got, up)
+		}
+		if call := itemOf(t, got, "function_call", stream); call["namespace"] != "collaboration" || call["encrypted_function_args"] != nil {
+			t.Errorf("call %v", call)
+		}
+	}
+}

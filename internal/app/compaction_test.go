@@ -97,7 +97,8 @@ func (w *world) compact(t *testing.T, client *http.Client, model, way, items str
 		t.Fatalf("%v in %s", err, got)
 	}
 	want := map[string]string{byEndpoint: "response.compaction", byTrigger: "response"}[way]
-	if answer.Object != want || answer.ID == "" || answer.Created == 0 || answer.Usage == nil || answer.Usage.Total == 0 {
+	counts := model != "qwen3:8b" // a server of one's own that tells no usage
+	if answer.Object != want || answer.ID == "" || answer.Created == 0 || answer.Usage == nil || (answer.Usage.Total > 0) != counts {
 		t.Errorf("compact with %s: %s", model, got)
 	}
 	return answer.Output
@@ -301,4 +302,24 @@ func TestPortableCompactionIsASetting(t *testing.T) {
 	w := newWorld(t, &sim.Scenario{Brain: summarising}, func(o *app.Options) { o.Config.Models.PortableCompaction = true }, "alice")
 	items := w.compact(t, http.DefaultClient, "gpt-5.4", byStream, history)
 	w.goOn(t, http.DefaultClient, "claude-sonnet-4.6", join(withoutIDs(items)), "and-now", false, false)
+}
+
+// The services that are reached with a key compact as Copilot does: those that speak Responses natively, the others in
+// words that every model reads.
+func TestConversationsAreCompactedOnEveryService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &sim.Scenario{Brain: summarising}, nil, keyedAccounts()...)
+	for _, model := range []string{"openai/gpt-5.4", "openai/gpt-4o", "claude-opus-4-6", "glm-4.7", "deepseek-reasoner", "anthropic/claude-sonnet-4.5", "gemini-2.5-flash", "qwen3:8b"} {
+		for _, way := range []string{byEndpoint, byTrigger, byStream} {
+			t.Run(model+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				native := strings.HasPrefix(model, "openai/")
+				items := w.compact(t, http.DefaultClient, model, way, history)
+				for _, next := range []string{model, "claude-haiku-4.5", "gpt-4.1"} {
+					marker := strings.NewReplacer(" ", "-", "/", "-", ":", "-").Replace(fmt.Sprintf("and now %s %s %s?", model, way, next))
+					w.goOn(t, http.DefaultClient, next, join(withoutIDs(items)), marker, native, native && next == model)
+				}
+			})
+		}
+	}
 }

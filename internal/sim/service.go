@@ -81,7 +81,7 @@ func services() map[string]service {
 			},
 			change: func(st *state) {
 				plain("")(st)
-				st.Responses = Responses{StableIDs: true, NoObfuscation: true, AllowWebSearch: true, AllowStore: true}
+				st.Responses = Responses{StableIDs: true, NoObfuscation: true, AllowWebSearch: true, AllowStore: true, AllowCollaboration: true}
 			},
 		},
 		ServiceAnthropic: {
