@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"internal/record":              {"internal/llm"},
 	"internal/budget":              nil,
 	"internal/recall":              {"internal/dialect/rawjson"},
+	"internal/ledger":              {"internal/privfile", "internal/record"},
 	"internal/sim":                 {"internal/sse"},
 	"internal/dialect":             {"internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"internal/dialect/rawjson":     nil,

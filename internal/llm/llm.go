@@ -3,6 +3,8 @@
 // wire format.
 package llm
 
+import "time"
+
 // Usage counts the tokens of one answer. The buckets are disjoint: Input leaves out what was read from or written to
 // the prompt cache, and Output includes Reasoning. All counts are ≥ 0.
 type Usage struct {
@@ -16,6 +18,13 @@ type Usage struct {
 	NanoAIU int64
 	// Reported says that the upstream gave figures; without it the other fields are zero, not measured.
 	Reported bool
+}
+
+// Allowance is how an account's premium requests stand, as its upstream counts them.
+type Allowance struct {
+	Used, Left float64
+	Resets     time.Time // zero when it did not say
+	Known      bool      // without it the other fields mean nothing
 }
 
 // Initiator says on whose behalf a request is made: a person's turn, or a step that an agent takes by itself.

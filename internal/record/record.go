@@ -21,6 +21,8 @@ type Exchange struct {
 	Method   string
 	Path     string
 	Endpoint string // recognised operation, "" when relayed
+	Dialect  string // the client's, "" when relayed
+	Upstream string // the endpoint that was called upstream, "" for none
 	Mode     string // route mode
 	Proto    string // the client's HTTP version
 	// Transport is WebSocket for a request that came as a message of one, else "".
@@ -39,6 +41,10 @@ type Exchange struct {
 	FirstByte time.Duration
 	Total     time.Duration
 	Usage     llm.Usage
+	// Premium is what the attempts are expected to have cost in premium requests: an estimate. Allowance is what the
+	// upstream itself said last.
+	Premium   float64
+	Allowance llm.Allowance
 }
 
 // WebSocket is a transport.
@@ -47,6 +53,7 @@ const WebSocket = "websocket"
 // Attempt is one try at one account.
 type Attempt struct {
 	Account string
+	Model   string // that went upstream
 	Status  int
 	Error   string // kind, "" for success
 	Took    time.Duration
