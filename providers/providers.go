@@ -34,6 +34,14 @@ type ModelLister interface {
 	Models(ctx context.Context, a *Account) ([]Model, error)
 }
 
+// Meter is implemented by providers that count premium requests.
+type Meter interface {
+	// Premium is what the upstream is expected to charge a for answering c, in premium requests.
+	Premium(a *Account, c *Call) float64
+	// Allowance reads from the headers of an answer how the account stands after it.
+	Allowance(h http.Header) llm.Allowance
+}
+
 // Call is one client request on its way to a provider. The provider reads it and changes nothing.
 type Call struct {
 	Endpoint dialect.Endpoint

@@ -78,6 +78,8 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 	}
 	if x.op.endpoint != dialect.EndpointEmbeddings && x.op.endpoint != dialect.EndpointCountTokens {
 		body, x.rec.Usage = x.op.format.Repair(body, x.tapOptions(a))
+	} else {
+		x.rec.Usage = embeddingUsage(body)
 	}
 	if x.keep != nil {
 		x.keep.answer(body)

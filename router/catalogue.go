@@ -175,6 +175,13 @@ func (c *catalogues) inherit(old *catalogues) {
 	c.current = c.merge()
 }
 
+// known is the catalogue as it is, without asking anybody.
+func (c *catalogues) known() *catalogue {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
+}
+
 // get returns the catalogue, fetching what is due. While an old picture exists nobody waits for a new one.
 func (c *catalogues) get(ctx context.Context) *catalogue {
 	c.mu.Lock()

@@ -236,7 +236,7 @@ func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 		x.mended = nil
 		_, err = x.once(ctx, a)
 	}
-	at := record.Attempt{Account: a.ID(), Took: x.table.Now().Sub(start)}
+	at := record.Attempt{Account: a.ID(), Model: x.call.Model.ID, Took: x.table.Now().Sub(start)}
 	if err != nil {
 		e := providers.AsError(err)
 		at.Status, at.Error = e.Failure.Status, e.Kind.String()
@@ -312,6 +312,7 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 	}
 	x.answered = true
 	x.rec.Provider, x.rec.Account, x.rec.Model = a.Provider(), a.ID(), x.call.Model.ID
+	x.meter(p, a, resp.Header)
 	return token, x.relayAnswer(a, resp)
 }
 
@@ -328,7 +329,7 @@ func (x *exchange) load() *dialect.Failure {
 	if x.loaded {
 		return nil
 	}
-	x.rec.Endpoint = string(x.op.endpoint)
+	x.rec.Endpoint, x.rec.Dialect = string(x.op.endpoint), string(x.op.voice.Name())
 	body, f := x.readBody()
 	if f != nil {
 		return f
@@ -541,6 +542,9 @@ func (x *exchange) done() {
 		return
 	}
 	x.rec.Total = x.table.Now().Sub(x.rec.Start)
+	if x.rec.Usage.NanoAIU > 0 {
+		x.rec.Premium = 0 // the account is charged by tokens instead
+	}
 	if x.rec.Status == 0 && x.rec.Error == providers.KindCanceled.String() {
 		x.rec.Status = 499 // the client left; nothing was sent
 	}

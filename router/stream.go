@@ -86,6 +86,7 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 		cause = err
 		if !holding && (err != nil || !frames.Buffered()) {
 			if err := out.send(buf); err != nil {
+				x.rec.Usage = s.usage() // what was told so far was spent
 				return err
 			}
 			buf = buf[:0]

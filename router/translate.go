@@ -236,7 +236,9 @@ func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Clas
 		case llm.EventFailure:
 			t.failed, t.fail = e.Err, failureOf(e.Err)
 			class = dialect.Failed
-		case llm.EventStart, llm.EventPing:
+		case llm.EventStart:
+			t.use = e.Usage
+		case llm.EventPing:
 		case llm.EventSeal:
 			e.Part = t.seal(e.Part)
 			class = max(class, dialect.Content)
@@ -320,6 +322,7 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	}
 	var fold llm.Folder
 	if err := x.fold(tr, &fold, stream, resp); err != nil {
+		x.rec.Usage = tr.use // what was told so far was spent
 		return err
 	}
 	answer, ok := fold.Answer()

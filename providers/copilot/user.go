@@ -169,31 +169,38 @@ func QuotaHeaders(h http.Header) []Quota {
 		if len(values) == 0 || name == "" {
 			continue
 		}
-		fields, err := url.ParseQuery(values[0])
-		if err != nil {
-			continue
+		if q, ok := quotaHeader(name, values[0]); ok {
+			list = append(list, q)
 		}
-		value := func(key string, fallback float64) float64 {
-			if f, ok := number(fields.Get(key)); ok {
-				return f
-			}
-			return fallback
-		}
-		q := Quota{
-			Name:         strings.ToLower(name),
-			Entitlement:  value("ent", -1),
-			Remaining:    value("totRem", -1),
-			Percent:      value("rem", -1),
-			OverageCount: max(0, value("ov", 0)),
-			Applicable:   true,
-		}
-		q.Unlimited = value("ent", 0) < 0
-		q.OveragePermitted, _ = strconv.ParseBool(fields.Get("ovPerm"))
-		if t, err := time.Parse(time.RFC3339, fields.Get("rst")); err == nil {
-			q.Resets = t.UTC()
-		}
-		list = append(list, q)
 	}
 	slices.SortFunc(list, func(a, b Quota) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// quotaHeader reads the value of one such header.
+func quotaHeader(name, value string) (Quota, bool) {
+	fields, err := url.ParseQuery(value)
+	if err != nil {
+		return Quota{}, false
+	}
+	field := func(key string, fallback float64) float64 {
+		if f, ok := number(fields.Get(key)); ok {
+			return f
+		}
+		return fallback
+	}
+	q := Quota{
+		Name:         strings.ToLower(name),
+		Entitlement:  field("ent", -1),
+		Remaining:    field("totRem", -1),
+		Percent:      field("rem", -1),
+		OverageCount: max(0, field("ov", 0)),
+		Applicable:   true,
+	}
+	q.Unlimited = field("ent", 0) < 0
+	q.OveragePermitted, _ = strconv.ParseBool(fields.Get("ovPerm"))
+	if t, err := time.Parse(time.RFC3339, fields.Get("rst")); err == nil {
+		q.Resets = t.UTC()
+	}
+	return q, true
 }

@@ -1,0 +1,48 @@
+package copilot
+
+import (
+	"net/http"
+
+	"detour/internal/dialect"
+	"detour/internal/llm"
+	"detour/providers"
+)
+
+// Premium implements providers.Meter: what a person asks costs the model's multiplier, what an agent does by itself
+// nothing, and neither do embeddings and counted tokens.
+func (p *Provider) Premium(a *providers.Account, c *providers.Call) float64 {
+	switch c.Endpoint {
+	case dialect.EndpointChat, dialect.EndpointResponses, dialect.EndpointMessages:
+	default:
+		return 0
+	}
+	st, err := stateOf(a)
+	if err != nil || c.Model.Multiplier == 0 || st.initiator(c) != llm.InitiatorUser {
+		return 0
+	}
+	return c.Model.Multiplier
+}
+
+// Allowance implements providers.Meter. Accounts whose premium requests are unlimited, or that have none, tell nothing
+// that is worth keeping.
+func (p *Provider) Allowance(h http.Header) llm.Allowance {
+	for _, key := range []string{"X-Quota-Snapshot-Premium_models", "X-Quota-Snapshot-Premium_interactions"} {
+		v := h[key]
+		if len(v) == 0 {
+			continue
+		}
+		q, ok := quotaHeader("premium", v[0])
+		if !ok || q.Entitlement <= 0 {
+			continue
+		}
+		left := q.Remaining
+		if left < 0 { // older answers tell the share alone
+			if q.Percent < 0 {
+				continue
+			}
+			left = q.Entitlement * q.Percent / 100
+		}
+		return llm.Allowance{Used: max(0, q.Entitlement-left) + q.OverageCount, Left: left, Resets: q.Resets, Known: true}
+	}
+	return llm.Allowance{}
+}
