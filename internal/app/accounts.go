@@ -111,6 +111,7 @@ func (a *App) reload(cfg *config.Config) error {
 	if err := a.router.Reload(routing(a.base, cfg)); err != nil {
 		return err
 	}
+	a.budget.SetLimits(limits(cfg))
 	for _, old := range before {
 		if !slices.Contains(a.upstream.Accounts, old) {
 			old.Close()

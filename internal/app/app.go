@@ -18,10 +18,12 @@ import (
 	"time"
 
 	"detour/ca"
+	"detour/internal/budget"
 	"detour/internal/clientkey"
 	"detour/internal/config"
 	"detour/internal/dial"
 	"detour/internal/door"
+	"detour/internal/ledger"
 	"detour/internal/record"
 	"detour/internal/secret"
 	"detour/mitm"
@@ -65,6 +67,11 @@ type App struct {
 	proxy    *mitm.Proxy
 	started  time.Time
 
+	budget *budget.Tracker
+	ledger *ledger.Ledger        // nil when nothing is recorded
+	ended  chan struct{}         // an exchange did; has room for one
+	saved  []router.AccountState // in the ledger; of whoever saves them
+
 	apiListener, proxyListener net.Listener
 	errs                       chan error
 	cleanups                   cleanups
@@ -72,7 +79,7 @@ type App struct {
 
 // New checks the options, binds the listeners and wires everything. Nothing is served before Start.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{opts: o, errs: make(chan error, 2), started: time.Now()}
+	a := &App{opts: o, errs: make(chan error, 2), ended: make(chan struct{}, 1), started: time.Now()}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanups.run(ctx))
 	}
@@ -118,16 +125,18 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.upstream.Notes = append(a.upstream.Notes, notes...)
+	a.buildLedger(ctx)
 	a.base = router.Config{
 		Providers: a.upstream.Providers, Accounts: a.upstream.Accounts,
 		Upstream: a.upstream.Transport, Relay1: relay1, Relay2: relay2,
 		CarrierKey: []byte(a.install.CarrierKey.Reveal()),
-		OnExchange: o.OnExchange, Logger: o.Logger, Now: o.Now,
+		Budget:     a.budget, OnExchange: a.onExchange, Logger: o.Logger, Now: o.Now,
 	}
 	if a.router, err = router.New(routing(a.base, cfg)); err != nil {
 		return err
 	}
 	a.cleanups.add("router", func(context.Context) error { a.router.Close(); return nil })
+	a.restoreStates(ctx)
 	if o.Proxy {
 		if err := a.buildProxy(targets, relay1); err != nil {
 			return err
@@ -320,6 +329,9 @@ func (a *App) Start(ctx context.Context) {
 		a.serve("proxy server", func() error { return a.proxy.Serve(a.proxyListener) }, a.proxy.Shutdown)
 	}
 	a.background("files", a.tendFiles)
+	if a.ledger != nil {
+		a.background("account states", a.tendStates)
+	}
 	// Ends before that is waited for, because it may be at a reload, which waits for an upstream's model list.
 	a.cleanups.add("model lists", func(context.Context) error { a.router.Close(); return nil })
 	if err := a.announce(); err != nil {

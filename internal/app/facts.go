@@ -14,6 +14,7 @@ import (
 
 	"detour/ca"
 	"detour/internal/config"
+	"detour/internal/ledger"
 	"detour/router"
 )
 
@@ -81,6 +82,7 @@ type Health struct {
 	Accounts []router.AccountStatus `json:"accounts"`
 	Proxy    *ProxyHealth           `json:"proxy,omitempty"`
 	CA       string                 `json:"ca_sha256,omitempty"`
+	Usage    *ledger.Stats          `json:"usage,omitempty"` // absent when nothing is recorded
 }
 
 // ProxyHealth counts what the proxy door does.
@@ -102,6 +104,10 @@ func (a *App) Health() Health {
 	if a.proxy != nil {
 		s := ProxyHealth(a.proxy.Stats())
 		h.Proxy, h.CA = &s, a.caInfo.SHA256
+	}
+	if a.ledger != nil {
+		s := a.ledger.Stats()
+		h.Usage = &s
 	}
 	return h
 }

@@ -38,7 +38,7 @@ func (b *binder) account(at path, block map[string]any) Account {
 	}
 	for _, k := range sortedKeys(block) {
 		if !known[k] {
-			b.unknownName("accounts", k, at.child(k))
+			b.unknown("accounts", k, at.child(k))
 		}
 	}
 	return a

@@ -56,7 +56,7 @@ func (b *binder) block(section string, at path, i int, values map[string]any) {
 	}
 	for _, k := range sortedKeys(values) {
 		if !known[k] {
-			b.unknownName(section, k, at.child(k))
+			b.unknown(section, k, at.child(k))
 		}
 	}
 }

@@ -26,12 +26,13 @@ type Config struct {
 	Limits    Limits
 	Retry     Retry
 	Log       Log
+	Usage     Usage
 	Rules     []Rule
 	Profiles  []Profile
 	Fallbacks []Fallback
 	Budgets   []Budget
 	Accounts  []Account
-	// Notices are settings that were read but have no effect, for the log.
+	// Notices are settings that do not do what one may expect of them, for the log.
 	Notices []Problem
 }
 
@@ -140,6 +141,13 @@ type Retry struct {
 type Log struct {
 	Level  string
 	Format string
+}
+
+// Usage is [usage], the record of exchanges.
+type Usage struct {
+	Enabled bool
+	MaxAge  time.Duration
+	MaxSize int64 // bytes
 }
 
 // Account is one [[accounts]] block of config.toml or accounts.toml.

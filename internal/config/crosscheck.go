@@ -41,6 +41,10 @@ func crossCheck(f *parsed) []Problem {
 	if c.Proxy.System && !c.Proxy.URL.IsZero() {
 		add("proxy.system and proxy.url exclude each other", "remove one of them", "proxy.url", "proxy.system")
 	}
+	if len(c.Budgets) > 0 && !c.Usage.Enabled {
+		c.Notices = append(c.Notices, Problem{Line: f.doc.lineOf(dotted("usage.enabled")), Key: "usage.enabled",
+			Message: "is off, so budgets count from zero whenever detour is started"})
+	}
 	return append(append(out, aliasLoops(f)...), policyProblems(f)...)
 }
 

@@ -39,7 +39,7 @@ type row struct {
 func rows() []row {
 	var all []row
 	for _, section := range [][]row{
-		serverRows(), proxyModeRows(), poolRows(), proxyRows(), modelRows(), limitRows(), retryRows(), logRows(),
+		serverRows(), proxyModeRows(), poolRows(), proxyRows(), modelRows(), limitRows(), retryRows(), logRows(), usageRows(),
 		ruleRows(), profileRows(), fallbackRows(), budgetRows(), accountRows(),
 	} {
 		all = append(all, section...)
@@ -147,6 +147,14 @@ func logRows() []row {
 	}
 }
 
+func usageRows() []row {
+	return []row{
+		{Key: key("usage.enabled", "true", "Keep a record of every exchange, less its text, in usage.db; detour usage adds it up, and budgets and limits that accounts met outlast a restart."), kind: boolean, at: func(c *Config) any { return &c.Usage.Enabled }},
+		{Key: key("usage.max_age", "9600h", "How long a record is kept (9600h are 400 days); 0s for ever."), kind: duration, at: func(c *Config) any { return &c.Usage.MaxAge }},
+		{Key: key("usage.max_size", "256MiB", "Size of usage.db from which the oldest records are deleted."), kind: size, min: 1 << 20, max: 1 << 40, at: func(c *Config) any { return &c.Usage.MaxSize }},
+	}
+}
+
 func accountRows() []row {
 	return []row{
 		{Key: key("accounts.id", "", "Name of the account, unique over config.toml and accounts.toml."), check: checkID, of: func(a *Account) any { return &a.ID }},
@@ -164,9 +172,4 @@ func accountRows() []row {
 		{Key: key("accounts.enabled", "true", "Whether the account is used at all."), kind: boolean, of: func(a *Account) any { return (*inverted)(&a.Disabled) }},
 		{Key: key("accounts.settings", "{}", "Settings of the provider for this account."), kind: table, checkKey: checkWord, of: func(a *Account) any { return &a.Settings }},
 	}
-}
-
-// inert names the settings of related programs that are read without complaint and have no effect, with the reason.
-func inert() map[string]string {
-	return map[string]string{"usage.enabled": "has no effect: this version of detour stores no usage"}
 }

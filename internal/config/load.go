@@ -249,7 +249,7 @@ func (b *binder) table(name string, at path, values map[string]any) {
 			}
 			b.table(full, p, sub)
 		default:
-			b.unknown(name, k, p, values[k])
+			b.unknown(name, k, p)
 		}
 	}
 }
@@ -277,36 +277,7 @@ func (b *binder) value(r *row, p path, dst, v any) {
 }
 
 // unknown reports a name that is no setting, with the likely one.
-func (b *binder) unknown(section, name string, p path, v any) {
-	full := strings.TrimPrefix(section+"."+name, ".")
-	sub, ok := v.(map[string]any)
-	if !ok || !hasInert(full) {
-		b.unknownName(section, name, p)
-		return
-	}
-	for _, k := range slices.Sorted(maps.Keys(sub)) {
-		if why, ok := inert()[full+"."+k]; ok {
-			b.notice(p.child(k), why)
-		} else {
-			b.unknownName(full, k, p.child(k))
-		}
-	}
-}
-
-func hasInert(section string) bool {
-	for k := range inert() {
-		if strings.HasPrefix(k, section+".") {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *binder) notice(p path, why string) {
-	b.file.config.Notices = append(b.file.config.Notices, Problem{Line: b.file.doc.lineOf(p), Key: p.String(), Message: why})
-}
-
-func (b *binder) unknownName(section, name string, p path) {
+func (b *binder) unknown(section, name string, p path) {
 	m := &mistake{message: "there is no such setting"}
 	siblings, elsewhere := b.names(section, name)
 	if n := suggest.Nearest(name, siblings); n != "" {

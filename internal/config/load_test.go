@@ -55,6 +55,7 @@ func TestMissingFileGivesTheDefaults(t *testing.T) {
 		},
 		Retry: config.Retry{MaxAttempts: 3, MaxConnectionRetries: 3, MaxWait: 20 * time.Second, MaxSingleWait: 10 * time.Second, InitialBackoff: time.Second, Multiplier: 2},
 		Log:   config.Log{Level: "info", Format: "text"},
+		Usage: config.Usage{Enabled: true, MaxAge: 400 * 24 * time.Hour, MaxSize: 256 << 20},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -72,7 +73,7 @@ func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 		"server.host": "0.0.0.0", "proxy_mode.host": "::1", "server.allowed_origins": "https://a.example", "proxy.url": "socks5h://h:1",
 		"server.allowed_hosts": "box.lan", "proxy_mode.intercept_hosts": "x.example", "proxy_mode.passthrough_hosts": "*.example", "proxy.no_proxy": ".internal",
 		"server.require_keys": "true", "pool.strategy": "least_used", "log.level": "debug", "log.format": "json", "retry.max_wait": "10m",
-		"limits.header_bytes": "8KiB", "models.catalogue_url": "https://models.example/api.json",
+		"limits.header_bytes": "8KiB", "models.catalogue_url": "https://models.example/api.json", "usage.enabled": "false",
 	}
 	tables := map[string][2]string{
 		"proxy_mode.provider_modes": {"openai", "switch"}, "proxy_mode.hosts": {"h.example", "127.0.0.1:1"},
@@ -172,8 +173,8 @@ func TestConfigurationOfARelatedProgram(t *testing.T) {
 	if c.ProxyMode.ProviderModes["openai"] != "switch" || c.ProxyMode.CADir != "/some/path" {
 		t.Errorf("%+v", c.ProxyMode)
 	}
-	if len(c.Notices) != 1 || c.Notices[0].Key != "usage.enabled" || c.Notices[0].Line != 11 {
-		t.Errorf("notices %v", c.Notices)
+	if len(c.Notices) != 0 || !c.Usage.Enabled || c.Usage.MaxAge != 400*24*time.Hour || c.Usage.MaxSize != 256<<20 {
+		t.Errorf("notices %v, usage %+v", c.Notices, c.Usage)
 	}
 	if text := fmt.Sprintf("%+v %#v", c, *c); strings.Contains(text, "marker") || strings.Contains(text, "user:pass") {
 		t.Error("a credential can be printed")
