@@ -167,7 +167,7 @@ COPILOT_GITHUB_TOKEN, GH_TOKEN, GITHUB_TOKEN (an account, in this order).`,
 	})
 	group(root,
 		newServe(h), newProxy(h), newDemo(h), newVersion(h),
-		newLogin(h), newImport(h), newAccount(h), newStatus(h), newModels(h), newHeaders(h), newToken(h), newRefresh(h), newConfig(h), newKey(h), newRoute(h), newUpdate(h),
+		newLogin(h), newImport(h), newAccount(h), newStatus(h), newModels(h), newUsage(h), newHeaders(h), newToken(h), newRefresh(h), newConfig(h), newKey(h), newRoute(h), newUpdate(h),
 	)
 	wrapArgs(root)
 	return root

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"detour/internal/ledger"
 	"detour/internal/sim"
 )
 
@@ -73,7 +75,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sim": simCommand, "code": codeCommand, "start": startCommand, "await": awaitCommand,
-			"signal": signalCommand, "ended": endedCommand, "fetch": fetchCommand, "private": privateCommand,
+			"signal": signalCommand, "ended": endedCommand, "fetch": fetchCommand, "ask": askCommand, "recorded": recordedCommand, "private": privateCommand,
 		},
 	})
 }
@@ -291,12 +293,12 @@ func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// signalCommand sends INT or TERM to a job: signal NAME INT
+// signalCommand sends INT, TERM or KILL to a job: signal NAME INT
 func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
 	j := jobOf(ts, args)
-	sig := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}[args[len(args)-1]]
+	sig := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}[args[len(args)-1]]
 	if neg || sig == 0 {
-		ts.Fatalf("usage: signal name INT|TERM")
+		ts.Fatalf("usage: signal name INT|TERM|KILL")
 	}
 	ts.Check(j.cmd.Process.Signal(sig))
 }
@@ -334,6 +336,47 @@ func fetchCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got := strconv.Itoa(resp.StatusCode); got != args[0] {
 		ts.Fatalf("status %s, want %s", got, args[0])
+	}
+}
+
+// askCommand posts a file and fails unless the answer has the status: ask STATUS URL FILE
+func askCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: ask status url file")
+	}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post(args[1], "application/json", strings.NewReader(ts.ReadFile(args[2]))) //nolint:noctx // bounded by the client
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", body)
+	if got := strconv.Itoa(resp.StatusCode); got != args[0] {
+		ts.Fatalf("status %s, want %s: %s", got, args[0], body)
+	}
+}
+
+// recordedCommand waits until the ledger of DETOUR_HOME has rows: recorded N
+func recordedCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: recorded n")
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var n int64
+		r, err := ledger.OpenReader(context.Background(), ts.Getenv("DETOUR_HOME")+"/data/usage.db")
+		if err == nil {
+			sums, uerr := r.Usage(context.Background(), ledger.Query{})
+			ts.Check(errors.Join(uerr, r.Close()))
+			if len(sums) == 1 {
+				n = sums[0].Requests
+			}
+		}
+		if strconv.FormatInt(n, 10) == args[0] {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%d rows, %v", n, err)
+		}
 	}
 }
 

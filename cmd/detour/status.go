@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"detour/ca"
 	"detour/internal/app"
+	"detour/internal/ledger"
 	"detour/providers"
 	"detour/providers/copilot"
 )
@@ -48,6 +51,7 @@ type overview struct {
 	Doors    []doorState     `json:"doors"`
 	CA       caState         `json:"ca"`
 	Accounts []accountReport `json:"accounts"`
+	Usage    *usageRow       `json:"usage_24h,omitempty"` // absent when nothing is recorded
 }
 
 type configState struct {
@@ -100,10 +104,26 @@ func runStatus(ctx context.Context, h *host, offline, asJSON bool) error {
 			return err
 		}
 	}
+	o.Usage = lastDay(ctx, s)
 	if asJSON {
 		return h.json(o)
 	}
 	return o.print(h)
+}
+
+// lastDay adds up what was used; nil when there is nothing to add up, or no way to.
+func lastDay(ctx context.Context, s settings) *usageRow {
+	r, err := ledger.OpenReader(ctx, app.LedgerPath(s.paths))
+	if err != nil {
+		return nil // the usage verb says why
+	}
+	defer r.Close()
+	sums, err := r.Usage(ctx, ledger.Query{Since: time.Now().Add(-24 * time.Hour)})
+	if err != nil || len(sums) == 0 {
+		return nil
+	}
+	row := usageOf(sums[0])
+	return &row
 }
 
 func inspectCA(s settings) caState {
@@ -184,6 +204,10 @@ func (o *overview) print(h *host) error {
 		for j := range o.Doors {
 			o.Doors[j].printAccount(&f, o.Accounts[i].ID, now)
 		}
+	}
+	if u := o.Usage; u != nil {
+		requests := strconv.FormatInt(u.Requests, 10)
+		f.add("usage", "last_24h", cell{fmt.Sprintf("%s requests, %d errors, ~%s premium requests; see `detour usage`", requests, u.Errors, number(u.PremiumEstimated).plain), requests})
 	}
 	if len(o.Accounts) == 0 {
 		f.add("accounts", "count", cell{"none yet: sign in with `detour login`", "0"})
