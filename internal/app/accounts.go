@@ -18,9 +18,7 @@ const filesInterval = time.Second
 // a changed configuration, while detour runs: whoever signs in or edits a rule does not have to restart anything. A
 // file that cannot be used leaves everything as it is.
 func (a *App) tendFiles(ctx context.Context) {
-	type state struct{ accounts, config stamp }
-	look := func() state { return state{stampOf(a.opts.Paths.Accounts), stampOf(a.opts.Paths.Config)} }
-	seen := look()
+	seen := a.files
 	if len(a.upstream.Accounts) > 0 {
 		a.router.Warm(ctx)
 	}
@@ -36,7 +34,7 @@ func (a *App) tendFiles(ctx context.Context) {
 			asked = true
 		case <-tick.C:
 		}
-		now := look()
+		now := stampsOf(a.opts.Paths)
 		if now == seen && !asked {
 			continue
 		}
@@ -84,12 +82,12 @@ func (a *App) reread(live *config.Config) *config.Config {
 func takesEffect(name string) bool {
 	section, _, _ := strings.Cut(name, ".")
 	switch section {
-	case "pool", "models", "retry", "rules", "profiles", "fallback", "budget", "accounts":
+	case "pool", "models", "filters", "retry", "rules", "profiles", "fallback", "budget", "accounts":
 		return true
 	}
 	switch name {
 	case "limits.account_min_interval", "limits.account_per_minute", "limits.client_min_interval", "limits.client_per_minute",
-		"server.route_mode", "proxy_mode.route_mode", "proxy_mode.provider_modes", "limits.request_body", "limits.sse_event":
+		"server.route_mode", "proxy_mode.route_mode", "proxy_mode.provider_modes", "limits.request_body", "limits.sse_event", "limits.response_memory":
 		return true
 	}
 	return false
@@ -119,6 +117,11 @@ func (a *App) reload(cfg *config.Config) error {
 	}
 	return nil
 }
+
+// stamps tell one state of the files that are watched from the next.
+type stamps struct{ accounts, config stamp }
+
+func stampsOf(p config.Paths) stamps { return stamps{stampOf(p.Accounts), stampOf(p.Config)} }
 
 // stamp tells one state of a file from the next.
 type stamp struct {

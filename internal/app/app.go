@@ -66,6 +66,7 @@ type App struct {
 	keys     *clientkey.Store
 	proxy    *mitm.Proxy
 	started  time.Time
+	files    stamps // as they were when the App was made
 
 	budget *budget.Tracker
 	ledger *ledger.Ledger        // nil when nothing is recorded
@@ -79,7 +80,8 @@ type App struct {
 
 // New checks the options, binds the listeners and wires everything. Nothing is served before Start.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{opts: o, errs: make(chan error, 2), ended: make(chan struct{}, 1), started: time.Now()}
+	// What changes from here on is taken up later.
+	a := &App{opts: o, errs: make(chan error, 2), ended: make(chan struct{}, 1), started: time.Now(), files: stampsOf(o.Paths)}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanups.run(ctx))
 	}

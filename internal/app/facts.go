@@ -83,6 +83,18 @@ type Health struct {
 	Proxy    *ProxyHealth           `json:"proxy,omitempty"`
 	CA       string                 `json:"ca_sha256,omitempty"`
 	Usage    *ledger.Stats          `json:"usage,omitempty"` // absent when nothing is recorded
+	Budgets  []BudgetHealth         `json:"budgets,omitempty"`
+}
+
+// BudgetHealth is how one of the owner's budgets stands.
+type BudgetHealth struct {
+	Name   string    `json:"name"`
+	Of     string    `json:"of,omitempty"` // whose spending it is, when each one's is counted by itself
+	Unit   string    `json:"unit"`
+	Period string    `json:"period"`
+	Spent  float64   `json:"spent"`
+	Limit  float64   `json:"limit"`
+	Resets time.Time `json:"resets"`
 }
 
 // ProxyHealth counts what the proxy door does.
@@ -100,6 +112,9 @@ func (a *App) Health() Health {
 	h := Health{Status: "ok", Version: a.opts.Version, Uptime: int64(time.Since(a.started).Seconds()), Accounts: a.router.Accounts()}
 	if len(h.Accounts) == 0 {
 		h.Status = "no accounts"
+	}
+	for _, b := range a.budget.Status() {
+		h.Budgets = append(h.Budgets, BudgetHealth{b.Name, b.Of, string(b.Unit), string(b.Period), b.Spent, b.Most, b.Resets})
 	}
 	if a.proxy != nil {
 		s := ProxyHealth(a.proxy.Stats())

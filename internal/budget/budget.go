@@ -4,7 +4,9 @@
 package budget
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -285,5 +287,6 @@ func (t *Tracker) Status() []Status {
 			out = append(out, Status{s.Limit, strings.Trim(k.client+" "+k.account, " "), v, endOf(s.Period, s.start)})
 		}
 	}
+	slices.SortStableFunc(out, func(a, b Status) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Of, b.Of)) })
 	return out
 }
