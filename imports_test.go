@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/dialect/responses":   {"internal/dialect", "internal/dialect/carrier", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"internal/dialect/gemini":      {"internal/dialect", "internal/dialect/carrier", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
 	"internal/dialect/messages":    {"internal/dialect", "internal/dialect/carrier", "internal/dialect/rawjson", "internal/llm", "internal/sse"},
+	"internal/dialect/filter":      {"internal/dialect", "internal/dialect/rawjson"},
 	"internal/dialect/tokens":      {"internal/llm"},
 	"providers":                    {"internal/dialect", "internal/llm", "internal/secret", "internal/suggest"},
 	"providers/copilot":            {"providers", "internal/dialect", "internal/llm", "internal/secret"},

@@ -402,6 +402,7 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	}
 	x.wish.Provider, x.wish.Model = res.provider, res.name
 	x.call.Model = providers.Model{ID: res.name}
+	x.filter()
 	if e := res.entry; e != nil {
 		x.call.Model = e.model
 		x.wish.Provider, x.wish.Accounts, x.wish.Premium = e.provider, e.accounts, e.model.Multiplier > 0

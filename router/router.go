@@ -15,6 +15,7 @@ import (
 	"detour/internal/budget"
 	"detour/internal/dialect"
 	"detour/internal/dialect/carrier"
+	"detour/internal/dialect/filter"
 	"detour/internal/dialect/tokens"
 	"detour/internal/recall"
 	"detour/internal/record"
@@ -49,6 +50,10 @@ type Config struct {
 	// Memory bounds what clients of Responses can refer to by id. Zero values mean 64 MiB, 4,096 answers and 8 hours
 	// without use; less than 0 bytes turn it off, and with it WebSockets, whose clients rely on it.
 	Memory recall.Limits
+	// Filters change the texts around a conversation. FilterModels are the models that they are for, by the client's
+	// name or the upstream's; * stands for any text, none for all.
+	Filters      filter.Rules
+	FilterModels []string
 
 	BodyLimit  int64 // bytes of a request body; 0 means 64 MiB
 	EventLimit int64 // bytes of one event of a stream; 0 means 64 MiB
@@ -114,6 +119,7 @@ type table struct {
 	upstreams map[dialect.Endpoint]dialect.Upstream
 	count     *tokens.Estimator
 	memory    *recall.Store
+	filters   *filter.Set
 
 	accountPaces, clientPaces *paces
 }
@@ -153,6 +159,10 @@ func (r *Router) Reload(cfg Config) error {
 			return fmt.Errorf("check account %s: unknown provider %q", a.ID(), a.Provider())
 		}
 	}
+	filters, err := filter.New(cfg.Filters)
+	if err != nil {
+		return err
+	}
 	wall := func() time.Time { return cfg.Now().Round(0) } // a machine that slept must notice
 	pool := NewPool(cfg.Pool, cfg.Accounts, wall)
 	t := &table{
@@ -162,7 +172,7 @@ func (r *Router) Reload(cfg Config) error {
 		models:    newCatalogues(r.life, cfg, pool.Observe, wall),
 		relay:     newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers:  newCarriers(cfg.CarrierKey, cfg.Accounts),
-		upstreams: upstreams(), count: r.count, memory: r.memory,
+		upstreams: upstreams(), count: r.count, memory: r.memory, filters: filters,
 		summaries:    summarySealer(cfg.CarrierKey),
 		accountPaces: newPaces("account", cfg.AccountPace), clientPaces: newPaces("client", cfg.ClientPace),
 	}

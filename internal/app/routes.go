@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"detour/internal/config"
+	"detour/internal/dialect/filter"
 	"detour/internal/recall"
 	"detour/providers"
 	"detour/router"
@@ -27,6 +28,10 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 	}
 	c.APIMode, c.ProxyMode = router.Mode(cfg.Server.RouteMode), router.Mode(cfg.ProxyMode.RouteMode)
 	c.ProviderModes = modes(cfg.ProxyMode.ProviderModes)
+	c.Filters = filter.Rules{
+		SystemRemove: cfg.Filters.SystemPromptRemove, SystemAdd: cfg.Filters.SystemPromptAdd, ResultSuffixRemove: cfg.Filters.ToolResultSuffixRemove,
+	}
+	c.FilterModels = cfg.Filters.Models
 	c.BodyLimit, c.EventLimit = cfg.Limits.RequestBody, cfg.Limits.SSEEvent
 	c.Memory = recall.Limits{Bytes: cmp.Or(cfg.Limits.ResponseMemory, -1)}
 	c.AccountPace = router.Pace{MinInterval: cfg.Limits.AccountMinInterval, PerMinute: cfg.Limits.AccountPerMinute}

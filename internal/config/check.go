@@ -1,9 +1,12 @@
 package config
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"unicode"
@@ -193,6 +196,37 @@ func checkProxyURL(s string) (wrong, hint string) {
 func checkGlob(s string) (wrong, hint string) {
 	if strings.ContainsFunc(s, unicode.IsControl) || strings.TrimSpace(s) != s {
 		return "must not hold control characters or begin or end with a space", ""
+	}
+	return "", ""
+}
+
+// filterPattern begins a filter that is a regular expression; see package filter.
+const filterPattern = "re:"
+
+// checkFilter accepts a text to remove, or a regular expression for one.
+func checkFilter(s string) (wrong, hint string) {
+	expr, isPattern := strings.CutPrefix(s, filterPattern)
+	switch {
+	case s == "":
+		return "a text to remove must not be empty", "remove the entry"
+	case !isPattern:
+		return "", ""
+	case expr == "":
+		return "a regular expression must not be empty", `write it behind re:, as in "re:(?m)^Today is .*$"`
+	}
+	if _, err := regexp.Compile(expr); err != nil {
+		why := err.Error()
+		if e, ok := errors.AsType[*syntax.Error](err); ok {
+			why = strings.TrimSpace(e.Code.String() + " " + e.Expr)
+		}
+		return "is not a regular expression: " + why, "the syntax is RE2's: https://github.com/google/re2/wiki/Syntax; put it in single quotes, so that backslashes stay"
+	}
+	return "", ""
+}
+
+func checkParagraph(s string) (wrong, hint string) {
+	if strings.TrimSpace(s) == "" {
+		return "a paragraph must not be empty", "remove the entry"
 	}
 	return "", ""
 }

@@ -23,6 +23,7 @@ type Config struct {
 	Pool      Pool
 	Proxy     Proxy
 	Models    Models
+	Filters   Filters
 	Limits    Limits
 	Retry     Retry
 	Log       Log
@@ -110,6 +111,11 @@ type Models struct {
 	CatalogueURL string
 
 	PortableCompaction bool
+}
+
+// Filters is [filters]: changes to the texts around a conversation.
+type Filters struct {
+	SystemPromptRemove, SystemPromptAdd, ToolResultSuffixRemove, Models []string
 }
 
 // Limits is [limits]. Sizes are in bytes.

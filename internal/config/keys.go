@@ -39,7 +39,7 @@ type row struct {
 func rows() []row {
 	var all []row
 	for _, section := range [][]row{
-		serverRows(), proxyModeRows(), poolRows(), proxyRows(), modelRows(), limitRows(), retryRows(), logRows(), usageRows(),
+		serverRows(), proxyModeRows(), poolRows(), proxyRows(), modelRows(), filterRows(), limitRows(), retryRows(), logRows(), usageRows(),
 		ruleRows(), profileRows(), fallbackRows(), budgetRows(), accountRows(),
 	} {
 		all = append(all, section...)
@@ -110,6 +110,15 @@ func modelRows() []row {
 		{Key: key("models.roles", "{}", "Model that serves for every Claude model of a size which no account has, as in opus = \"claude-opus-4.7\"; the sizes are opus, sonnet and haiku."), kind: table, check: checkModel, checkKey: checkRole, at: func(c *Config) any { return &c.Models.Roles }},
 		{Key: key("models.families", "{}", "Model that a family stands for in fuzzy mode, as in sonnet = \"claude-sonnet-4.5\"."), kind: table, check: checkModel, checkKey: checkModel, at: func(c *Config) any { return &c.Models.Families }},
 		{Key: key("models.portable_compaction", "false", "Summarise long conversations in words that every model can read, even on models that have a compaction of their own, which only they can read."), kind: boolean, at: func(c *Config) any { return &c.Models.PortableCompaction }},
+	}
+}
+
+func filterRows() []row {
+	return []row{
+		{Key: key("filters.system_prompt_remove", "[]", "Texts to take out of system prompts; re: begins a regular expression."), kind: list, check: checkFilter, at: func(c *Config) any { return &c.Filters.SystemPromptRemove }},
+		{Key: key("filters.system_prompt_add", "[]", "Paragraphs to put behind system prompts."), kind: list, check: checkParagraph, at: func(c *Config) any { return &c.Filters.SystemPromptAdd }},
+		{Key: key("filters.tool_result_suffix_remove", "[]", "Texts to take off the end of what tools answered; re: begins a regular expression."), kind: list, check: checkFilter, at: func(c *Config) any { return &c.Filters.ToolResultSuffixRemove }},
+		{Key: key("filters.models", "[]", "Models that the filters are for, as clients or upstreams name them; * stands for anything, an empty list for all."), kind: list, check: checkGlob, at: func(c *Config) any { return &c.Filters.Models }},
 	}
 }
 

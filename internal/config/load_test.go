@@ -74,6 +74,7 @@ func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 		"server.allowed_hosts": "box.lan", "proxy_mode.intercept_hosts": "x.example", "proxy_mode.passthrough_hosts": "*.example", "proxy.no_proxy": ".internal",
 		"server.require_keys": "true", "pool.strategy": "least_used", "log.level": "debug", "log.format": "json", "retry.max_wait": "10m",
 		"limits.header_bytes": "8KiB", "models.catalogue_url": "https://models.example/api.json", "usage.enabled": "false",
+		"filters.system_prompt_remove": "re:a+", "filters.system_prompt_add": "b", "filters.tool_result_suffix_remove": "c", "filters.models": "m*",
 	}
 	tables := map[string][2]string{
 		"proxy_mode.provider_modes": {"openai", "switch"}, "proxy_mode.hosts": {"h.example", "127.0.0.1:1"},
