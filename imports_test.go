@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"internal/dialect/filter":      {"internal/dialect", "internal/dialect/rawjson"},
 	"internal/dialect/tokens":      {"internal/llm"},
 	"providers":                    {"internal/dialect", "internal/llm", "internal/secret", "internal/suggest"},
-	"providers/copilot":            {"providers", "internal/dialect", "internal/llm", "internal/secret"},
+	"providers/copilot":            {"providers", "internal/dialect", "internal/dialect/rawjson", "internal/llm", "internal/secret"},
 	"providers/keyed":              {"providers", "providers/metadata", "internal/dialect", "internal/llm", "internal/secret"},
 	"providers/metadata":           {"providers"},
 	"providers/openai":             {"providers", "providers/keyed", "internal/dialect", "internal/llm"},

@@ -32,9 +32,10 @@ const (
 	KindStalled                 // connected, then silent for too long
 	KindIncomplete              // the stream ended before its terminal event
 	KindCanceled                // the client went away; penalise nobody
+	KindEndpoint                // the model is not served in this dialect: ask it in another of its own
 )
 
-var kindNames = [...]string{"unknown", "auth", "login", "suspended", "policy", "rate_limit", "quota", "overloaded", "server", "invalid", "too_long", "model", "misdirected", "network", "stalled", "incomplete", "canceled"}
+var kindNames = [...]string{"unknown", "auth", "login", "suspended", "policy", "rate_limit", "quota", "overloaded", "server", "invalid", "too_long", "model", "misdirected", "network", "stalled", "incomplete", "canceled", "endpoint"}
 
 // String is the kind's name in logs.
 func (k Kind) String() string {
@@ -54,6 +55,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// PerModel says that a rate limit concerns one model only.
 	PerModel bool
+	// WithTools says that KindEndpoint concerns only requests that declare tools.
+	WithTools bool
 	// Hint is one sentence for the owner: what to do. It may be "".
 	Hint string
 	// RequestID is the upstream's id of the failed request, or "".

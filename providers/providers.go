@@ -51,11 +51,16 @@ type Call struct {
 	Header    http.Header
 	Stream    bool
 	Initiator llm.Initiator
+	Purpose   llm.Purpose // of a request that no person's turn began; "" for most
 	Vision    bool
 	// Interaction identifies the conversation, for upstreams that want to be told; "" when unknown.
 	Interaction string
 	// Verbatim says that the body must go upstream as it is.
 	Verbatim bool
+	// Requested is the model as the client names it.
+	Requested string
+	// Lessons are what earlier refusals taught about requests for Model at Endpoint; see Learner.
+	Lessons []string
 }
 
 // Model is one entry of an upstream's catalogue.

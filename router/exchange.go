@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"detour/internal/dialect"
 	"detour/internal/dialect/chat"
+	"detour/internal/llm"
 	"detour/internal/record"
 	"detour/internal/secret"
 	"detour/providers"
@@ -52,6 +54,12 @@ type exchange struct {
 	estimate    bool   // tokens are to be counted here
 	// mended is the upstream's request after its provider took something out; nil before.
 	mended []byte
+	mends  int
+	// learned is what upstreams taught in this exchange, until an answer shows that it helped.
+	learned []string
+	heeded  []string           // lessons that the last request to an upstream heeded
+	refused []dialect.Endpoint // where this exchange was told to ask in another dialect
+	entry   *entry             // of the model in the catalogue; nil when that does not know it
 
 	keep     *keeper      // remembers the answer; nil when nobody may refer to it
 	frame    *socketFrame // set when it is an exchange of a WebSocket
@@ -159,7 +167,7 @@ func (x *exchange) try(ctx context.Context, a *providers.Account, r *rounds) (er
 // elsewhere tells whether another try, at whichever account, could end better.
 func (x *exchange) elsewhere(e *providers.Error) bool {
 	switch e.Kind {
-	case providers.KindInvalid, providers.KindTooLong, providers.KindUnknown:
+	case providers.KindInvalid, providers.KindTooLong, providers.KindUnknown, providers.KindEndpoint:
 		return false
 	case providers.KindRateLimit, providers.KindQuota:
 		return x.table.Pool.FailoverOnLimit
@@ -219,7 +227,7 @@ func (r *rounds) sleep(ctx context.Context, wait time.Duration) bool {
 const maxAdaptations = 3
 
 // attempt tries one account. A credential or host that the upstream refuses is renewed once, and a request that the
-// provider knows to mend is mended once; then it is replayed.
+// provider knows to mend is mended a few times; then it is replayed.
 func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 	start := x.table.Now()
 	x.trying = 1
@@ -229,7 +237,7 @@ func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 		a.Expire(token)
 		_, err = x.once(ctx, a)
 	}
-	if err != nil && !x.committed && x.mend(a, providers.AsError(err)) {
+	for err != nil && !x.committed && x.mend(a, providers.AsError(err)) {
 		_, err = x.once(ctx, a)
 	}
 	for n := 0; n < maxAdaptations && err != nil && !x.committed && x.adapt(providers.AsError(err)); n++ {
@@ -246,28 +254,6 @@ func (x *exchange) attempt(ctx context.Context, a *providers.Account) error {
 	}
 	x.rec.Attempts = append(x.rec.Attempts, at)
 	return err
-}
-
-// mend lets the provider take out of the request what its upstream complains of, once in an exchange.
-func (x *exchange) mend(a *providers.Account, e *providers.Error) bool {
-	m, can := x.table.Providers[a.Provider()].(providers.Mender)
-	if !can || x.mended != nil || x.call.Verbatim {
-		return false
-	}
-	call := x.call
-	var err error
-	if call.Body, err = x.body(a); err != nil {
-		return false
-	}
-	body, ok := m.Mend(&call, e)
-	if !ok {
-		return false
-	}
-	if x.sealed || x.translation != nil { // what is open now is for this account's eyes only
-		x.wish.Accounts = []string{a.ID()}
-	}
-	x.mended = body
-	return true
 }
 
 // body is what goes to account a.
@@ -291,12 +277,12 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 	defer cancel() // ends the upstream request however we leave
 	x.answered = false
 	p := x.table.Providers[a.Provider()]
-	call := x.call
-	var err error
-	if call.Body, err = x.body(a); err != nil {
+	call, err := x.outgoing(a)
+	if err != nil {
 		return secret.String{}, err
 	}
 	call.Header = x.headerFor(a)
+	x.heeded = call.Lessons
 	req, err := p.NewRequest(ctx, a, &call)
 	if err != nil {
 		return secret.String{}, err
@@ -311,6 +297,7 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 		return token, err
 	}
 	x.answered = true
+	x.helped(a)
 	x.rec.Provider, x.rec.Account, x.rec.Model = a.Provider(), a.ID(), x.call.Model.ID
 	x.meter(p, a, resp.Header)
 	return token, x.relayAnswer(a, resp)
@@ -345,11 +332,14 @@ func (x *exchange) load() *dialect.Failure {
 		}
 		return &dialect.Failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
+	if isSubagent(x.req.Header) {
+		peek.Initiator, peek.Purpose = llm.InitiatorAgent, cmp.Or(peek.Purpose, llm.PurposeSubagent)
+	}
 	x.rec.RequestedModel, x.rec.Stream, x.rec.Initiator = clip(peek.Model), peek.Stream, peek.Initiator
 	x.loaded, x.peek, x.name = true, peek, peek.Model
 	x.call = providers.Call{
 		Endpoint: x.op.endpoint, Body: body, Header: x.req.Header, Stream: peek.Stream,
-		Initiator: peek.Initiator, Vision: peek.Vision, Model: providers.Model{ID: peek.Model},
+		Initiator: peek.Initiator, Purpose: peek.Purpose, Vision: peek.Vision, Model: providers.Model{ID: peek.Model},
 	}
 	return nil
 }
@@ -404,7 +394,7 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	x.call.Model = providers.Model{ID: res.name}
 	x.filter()
 	if e := res.entry; e != nil {
-		x.call.Model = e.model
+		x.call.Model, x.entry = e.model, e
 		x.wish.Provider, x.wish.Accounts, x.wish.Premium = e.provider, e.accounts, e.model.Multiplier > 0
 		if len(e.accounts) == 0 {
 			return &dialect.Failure{Status: http.StatusBadRequest, Code: "model_not_supported", Param: "model",
@@ -436,10 +426,8 @@ func (x *exchange) native(e *entry) *dialect.Failure {
 	if want == dialect.EndpointCountTokens {
 		want = dialect.EndpointMessages
 	}
-	for _, n := range e.native {
-		if n == want {
-			return nil
-		}
+	if slices.Contains(x.spoken(e), want) {
+		return nil
 	}
 	return &dialect.Failure{Status: http.StatusBadRequest, Code: "unsupported_api_for_model", Param: "model",
 		Message: fmt.Sprintf("The model `%s` does not speak %s; it speaks %v. Choose another model, or call it in its own dialect.", e.model.ID, want, e.native)}

@@ -75,6 +75,7 @@ func (x *exchange) turnTo(mode Mode, name string) *dialect.Failure {
 	x.call = x.asked
 	x.wish = Wish{Conversation: x.wish.Conversation}
 	x.translation, x.mended, x.sealed, x.answered, x.estimate, x.contentType = nil, nil, false, false, false, ""
+	x.mends, x.learned, x.refused, x.entry = 0, nil, nil, nil
 	if mode == ModeExact {
 		mode = ModeRoute // the owner names models, not the client
 	}

@@ -364,7 +364,7 @@ func (p *Pool) note(m *member, w Wish, e *providers.Error) {
 	s := state{kind: e.Kind, why: describe(e)}
 	rest := e.RetryAfter
 	switch e.Kind {
-	case providers.KindInvalid, providers.KindTooLong, providers.KindCanceled:
+	case providers.KindInvalid, providers.KindTooLong, providers.KindCanceled, providers.KindEndpoint:
 		return
 	case providers.KindModel:
 		s.until = now.Add(max(rest, 10*time.Minute))

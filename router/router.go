@@ -120,6 +120,7 @@ type table struct {
 	count     *tokens.Estimator
 	memory    *recall.Store
 	filters   *filter.Set
+	lessons   *lessons
 
 	accountPaces, clientPaces *paces
 }
@@ -172,7 +173,7 @@ func (r *Router) Reload(cfg Config) error {
 		models:    newCatalogues(r.life, cfg, pool.Observe, wall),
 		relay:     newRelay(cfg.Relay1, cfg.Relay2, cfg.Logger),
 		carriers:  newCarriers(cfg.CarrierKey, cfg.Accounts),
-		upstreams: upstreams(), count: r.count, memory: r.memory, filters: filters,
+		upstreams: upstreams(), count: r.count, memory: r.memory, filters: filters, lessons: newLessons(wall),
 		summaries:    summarySealer(cfg.CarrierKey),
 		accountPaces: newPaces("account", cfg.AccountPace), clientPaces: newPaces("client", cfg.ClientPace),
 	}

@@ -72,13 +72,14 @@ func (x *exchange) speak(e *entry) *dialect.Failure {
 		x.estimate = want == dialect.EndpointGenerateCount || x.native(e) != nil
 		return nil
 	}
-	if slices.Contains(e.native, want) {
+	native := x.spoken(e)
+	if slices.Contains(native, want) {
 		switch {
 		case want == dialect.EndpointResponses && x.wraps(e):
 			return x.translate(want, e, body)
 		case want != dialect.EndpointResponses && bytes.Contains(body, []byte(carrier.Prefix)):
 			return x.translate(want, e, body) // state of models of other dialects must be taken out
-		case want == dialect.EndpointChat && slices.Contains(e.native, dialect.EndpointResponses) && toolsWithEffort(body):
+		case want == dialect.EndpointChat && slices.Contains(native, dialect.EndpointResponses) && toolsWithEffort(body):
 		case want == dialect.EndpointChat && customTools(body) && !x.table.target(e).CustomTools:
 			return x.translate(want, e, body) // as functions, and back
 		default:
@@ -86,7 +87,7 @@ func (x *exchange) speak(e *entry) *dialect.Failure {
 		}
 	}
 	for _, endpoint := range preference(want) {
-		if endpoint != want && slices.Contains(e.native, endpoint) {
+		if endpoint != want && slices.Contains(native, endpoint) {
 			return x.translate(endpoint, e, body)
 		}
 	}

@@ -47,6 +47,8 @@ type Peek struct {
 	// Initiator follows the last-message rule: user when the last item that is not a system or developer message is
 	// a user message with any part that is not a tool result, else agent.
 	Initiator llm.Initiator
+	// Purpose is known of some requests that no person wrote.
+	Purpose llm.Purpose
 	// Vision says that an image is anywhere in the body, tool results included.
 	Vision bool
 	// Session is the conversation id that the body itself names (prompt_cache_key, metadata.user_id), or "".

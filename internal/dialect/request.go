@@ -81,9 +81,9 @@ type Gist struct {
 	Vision, Compact bool
 
 	initiator llm.Initiator
-	marked    bool // a text says that no person wrote the request
-	begun     bool // the first user message is past
-	first     bool // and it is the one being read
+	purpose   llm.Purpose // not "" where a text says that no person wrote the request
+	begun     bool        // the first user message is past
+	first     bool        // and it is the one being read
 	system    uint32
 	opening   uint32
 	last      [][]byte // texts of the user message that was read last
@@ -97,7 +97,9 @@ func (g *Gist) System(raw []byte) {
 		return // the latter differs between the requests of one conversation
 	}
 	g.system = crc32.Update(g.system, crc32.MakeTable(crc32.Castagnoli), inside(raw))
-	g.marked = g.marked || hasAnyPrefix(start, housekeepingSystem())
+	if purpose := housekeepingSystem(start); purpose != "" {
+		g.purpose = purpose
+	}
 }
 
 // Turn begins a message that is not from the system or developer role. by counts if it stays the last one.
@@ -113,31 +115,44 @@ func (g *Gist) UserText(raw []byte) {
 		g.opening = crc32.Update(g.opening, crc32.MakeTable(crc32.Castagnoli), inside(raw))
 	}
 	if mayBeReminder(raw) && isReminder(lead(raw)) && bytes.Contains(raw, []byte("__SUBAGENT_MARKER__")) {
-		g.marked = true
+		g.purpose = llm.PurposeSubagent
 	}
 	g.last = append(g.last, raw)
 }
 
 // Mark says that no person wrote the request, whatever its last message is.
-func (g *Gist) Mark() { g.marked = true }
+func (g *Gist) Mark(p llm.Purpose) { g.purpose = p }
 
 // Into completes p.
 func (g *Gist) Into(p *Peek) {
-	for _, raw := range g.last {
-		if g.initiator == llm.InitiatorUser && hasAnyPrefix(lead(raw), housekeepingUser()) {
-			g.initiator = llm.InitiatorAgent
+	p.Vision, p.Compact, p.Purpose = g.Vision, g.Compact, g.purpose
+	p.Opening = uint64(g.system)<<32 | uint64(g.opening)
+	if p.Initiator = g.initiator; p.Initiator == "" {
+		p.Initiator = llm.InitiatorUser
+	}
+	if p.Initiator == llm.InitiatorUser && p.Purpose == "" {
+		for _, raw := range g.last {
+			if purpose := housekeepingUser(lead(raw)); purpose != "" {
+				p.Purpose = purpose
+			}
 		}
 	}
-	p.Vision, p.Compact = g.Vision, g.Compact
-	p.Opening = uint64(g.system)<<32 | uint64(g.opening)
-	switch {
-	case g.marked:
+	if p.Purpose != "" || g.notified() {
 		p.Initiator = llm.InitiatorAgent
-	case g.initiator == "":
-		p.Initiator = llm.InitiatorUser
-	default:
-		p.Initiator = g.initiator
 	}
+}
+
+// notified reports whether the last message is nothing but a client's own notes, one of which says that no person wrote
+// them: Claude Code tells its model like that how a background task ended.
+func (g *Gist) notified() bool {
+	says := false
+	for _, raw := range g.last {
+		if !IsReminder(raw) {
+			return false
+		}
+		says = says || bytes.Contains(raw, []byte("[SYSTEM NOTIFICATION - NOT USER INPUT]"))
+	}
+	return says
 }
 
 // inside returns what is between the quotes, still escaped: a client escapes the same text the same way each time.
@@ -177,36 +192,43 @@ func isReminder(start []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(start), []byte("<system-reminder>"))
 }
 
-func hasAnyPrefix(text []byte, prefixes []string) bool {
+// phrase is how a text begins by which a client's own request is known.
+type phrase struct {
+	start   string
+	purpose llm.Purpose
+}
+
+func purposeOf(text []byte, phrases []phrase) llm.Purpose {
 	text = bytes.TrimLeft(text, " \t\r\n")
-	for _, p := range prefixes {
-		if len(text) >= len(p) && string(text[:len(p)]) == p {
-			return true
+	for _, p := range phrases {
+		if len(text) >= len(p.start) && string(text[:len(p.start)]) == p.start {
+			return p.purpose
 		}
 	}
-	return false
+	return ""
 }
 
-// housekeepingSystem returns how the instructions of requests begin that a client makes by itself: titles, topics,
+// housekeepingSystem knows how the instructions of requests begin that a client makes by itself: titles, topics,
 // summaries. A person never sees or writes them.
-func housekeepingSystem() []string {
-	return []string{
-		"You are a title generator", // opencode
-		"You are a helpful AI assistant tasked with summarizing conversations",   // Claude Code
-		"Analyze if this message indicates a new conversation topic",             // Claude Code
-		"Summarize this coding conversation in under",                            // Claude Code
-		"Generate a concise, sentence-case title",                                // Claude Code
-		"You are a helpful assistant that generates titles for the conversation", // several
-	}
+func housekeepingSystem(text []byte) llm.Purpose {
+	return purposeOf(text, []phrase{
+		{"You are a title generator", llm.PurposeBackground},                                              // opencode
+		{"You are a helpful AI assistant tasked with summarizing conversations", llm.PurposeCompaction},   // Claude Code
+		{"Analyze if this message indicates a new conversation topic", llm.PurposeBackground},             // Claude Code
+		{"Summarize this coding conversation in under", llm.PurposeBackground},                            // Claude Code
+		{"Generate a concise, sentence-case title", llm.PurposeBackground},                                // Claude Code
+		{"Extract any file paths that this command reads or modifies", llm.PurposeBackground},             // Claude Code
+		{"You are a helpful assistant that generates titles for the conversation", llm.PurposeBackground}, // several
+	})
 }
 
-// housekeepingUser returns how the last message of such requests begins when a client appends it to a conversation.
-func housekeepingUser() []string {
-	return []string{
-		"Your task is to create a detailed summary of",                    // Claude Code
-		"CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.",        // Claude Code
-		"You are performing a CONTEXT CHECKPOINT COMPACTION",              // Codex
-		"Generate a title for this conversation",                          // opencode
-		"Provide a detailed prompt for continuing our conversation above", // opencode
-	}
+// housekeepingUser knows how the last message of such requests begins when a client appends it to a conversation.
+func housekeepingUser(text []byte) llm.Purpose {
+	return purposeOf(text, []phrase{
+		{"Your task is to create a detailed summary of", llm.PurposeCompaction},                    // Claude Code
+		{"CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.", llm.PurposeCompaction},        // Claude Code
+		{"You are performing a CONTEXT CHECKPOINT COMPACTION", llm.PurposeCompaction},              // Codex
+		{"Generate a title for this conversation", llm.PurposeBackground},                          // opencode
+		{"Provide a detailed prompt for continuing our conversation above", llm.PurposeCompaction}, // opencode
+	})
 }

@@ -35,3 +35,13 @@ const (
 	InitiatorUser  Initiator = "user"
 	InitiatorAgent Initiator = "agent"
 )
+
+// Purpose says what a request that no person's turn began is for, where that can be told.
+type Purpose string
+
+// The purposes that upstreams distinguish. The zero value is an ordinary turn.
+const (
+	PurposeSubagent   Purpose = "subagent"   // an agent that works for another
+	PurposeBackground Purpose = "background" // a title, a topic, a probe
+	PurposeCompaction Purpose = "compaction" // a summary that takes the place of the conversation
+)

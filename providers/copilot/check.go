@@ -55,7 +55,7 @@ func (p *Provider) Check(resp *http.Response) error {
 	e := failed(resp, body, token)
 	page := isPage(resp.Header, body)
 	v := verdict(e.Failure, page, body)
-	e.Kind, e.PerModel, e.Hint = v.kind, v.perModel, v.hint
+	e.Kind, e.PerModel, e.WithTools, e.Hint = v.kind, v.perModel, v.withTools, v.hint
 	if page && e.Kind == providers.KindPolicy {
 		e.RetryAfter = pageRest
 	}
@@ -84,9 +84,10 @@ func bearer(r *http.Request) secret.String {
 
 // ruling is what to make of a failure.
 type ruling struct {
-	kind     providers.Kind
-	perModel bool
-	hint     string
+	kind      providers.Kind
+	perModel  bool
+	withTools bool
+	hint      string
 }
 
 // byCode rules on error codes that mean the same with any status. What follows a colon in a code (a model, a plan)
@@ -98,7 +99,9 @@ func byCode(code string) (ruling, bool) {
 		return ruling{kind: providers.KindTooLong}, true
 	case "model_not_supported", "no_available_model_endpoints", "model_not_found":
 		return ruling{kind: providers.KindModel, hint: hintModel}, true
-	case "unsupported_api_for_model", "invalid_request_body", "unsupported_value", "previous_response_not_found":
+	case "unsupported_api_for_model":
+		return ruling{kind: providers.KindEndpoint}, true
+	case "invalid_request_body", "unsupported_value", "previous_response_not_found":
 		return ruling{kind: providers.KindInvalid}, true
 	case "user_model_rate_limited":
 		return ruling{kind: providers.KindRateLimit, perModel: true}, true
@@ -119,11 +122,14 @@ func verdict(f dialect.Failure, page bool, body []byte) ruling {
 	if page && (f.Status == http.StatusUnauthorized || f.Status == http.StatusForbidden) {
 		return ruling{kind: providers.KindPolicy, hint: hintStale}
 	}
+	text := strings.ToLower(f.Message)
+	if r, ok := elsewhere(f.Status, text); ok {
+		return r
+	}
 	// A refused credential stays one whatever the body says.
 	if r, ok := byCode(f.Code); ok && f.Status != http.StatusUnauthorized && f.Status != http.StatusMisdirectedRequest {
 		return r
 	}
-	text := strings.ToLower(f.Message)
 	switch f.Status {
 	case http.StatusBadRequest:
 		return badRequest(text)
@@ -164,6 +170,18 @@ func verdict(f dialect.Failure, page bool, body []byte) ruling {
 		return ruling{kind: providers.KindServer}
 	}
 	return ruling{kind: providers.KindInvalid}
+}
+
+// elsewhere recognises refusals that point to another endpoint. Some come with the code of an unknown model.
+func elsewhere(status int, text string) (ruling, bool) {
+	switch {
+	case status != http.StatusBadRequest:
+	case strings.Contains(text, "is not accessible via the"):
+		return ruling{kind: providers.KindEndpoint}, true
+	case strings.Contains(text, "use /v1/responses"), strings.Contains(text, "use the /v1/responses"), strings.Contains(text, "use the responses api"):
+		return ruling{kind: providers.KindEndpoint, withTools: strings.Contains(text, "tool")}, true
+	}
+	return ruling{}, false
 }
 
 // badRequest tells apart the refusals that share status 400 and come without a code. Their texts are all there is.

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
 )
 
-const encryptedReasoning = "reasoning.encrypted_content"
+const (
+	encryptedReasoning = "reasoning.encrypted_content"
+	minOutput          = 16 // tokens
+)
 
 // passthrough is a member of items that Codex writes for OpenAI's own service alone.
 const passthrough = "internal_chat_message_metadata_passthrough"
@@ -47,6 +51,10 @@ func editResponses(body []byte, search bool) ([]byte, error) {
 		case "store":
 			if v.Type != gjson.False {
 				p.replace(v, "false")
+			}
+		case "max_output_tokens": // less is refused; some clients probe with 1
+			if v.Type == gjson.Number && v.Num < minOutput {
+				p.replace(v, strconv.Itoa(minOutput))
 			}
 		case "include":
 			if reasoning {

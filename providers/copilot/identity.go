@@ -46,7 +46,7 @@ func managementHeader(s *settings) http.Header {
 
 // header builds all headers of one inference request but its credential. Of the client's own headers it takes over
 // X-Initiator, anthropic-version, X-Codex-Turn-State and the betas that the upstream is known to accept, and nothing else.
-func (st *state) header(c *providers.Call) http.Header {
+func (st *state) header(c *providers.Call, betas []string) http.Header {
 	h := st.identity.Clone()
 	id := newUUID()
 	h.Set("X-Request-Id", id)
@@ -73,7 +73,7 @@ func (st *state) header(c *providers.Call) http.Header {
 			version = "2023-06-01"
 		}
 		h.Set("Anthropic-Version", version)
-		if betas := st.betas(c.Header); len(betas) > 0 {
+		if len(betas) > 0 {
 			h.Set("Anthropic-Beta", strings.Join(betas, ","))
 		}
 	}
@@ -82,7 +82,11 @@ func (st *state) header(c *providers.Call) http.Header {
 	}
 	st.kind(h, st.intent)
 	h.Set("X-Interaction-Id", interactionID(c.Interaction))
-	h.Set("X-Initiator", string(st.initiator(c)))
+	by := st.initiator(c)
+	h.Set("X-Initiator", string(by))
+	if by == llm.InitiatorAgent && c.Purpose != "" && st.intent != omit {
+		h.Set("X-Interaction-Type", "conversation-"+string(c.Purpose))
+	}
 	if c.Vision {
 		h.Set("Copilot-Vision-Request", "true")
 	}
@@ -108,31 +112,6 @@ func (st *state) initiator(c *providers.Call) llm.Initiator {
 		return llm.InitiatorAgent
 	}
 	return llm.InitiatorUser
-}
-
-const (
-	betaContextManagement = "context-management-"
-	betaLongContext       = "context-1m-2025-08-07"
-)
-
-// betas filters the client's anthropic-beta headers: the upstream refuses requests with a beta that it does not know.
-func (st *state) betas(h http.Header) []string {
-	var kept []string
-	for _, line := range h.Values("Anthropic-Beta") {
-		for beta := range strings.SplitSeq(line, ",") {
-			beta = strings.TrimSpace(beta)
-			switch {
-			case strings.HasPrefix(beta, "interleaved-thinking-"), strings.HasPrefix(beta, betaContextManagement), strings.HasPrefix(beta, "advanced-tool-use-"):
-			case beta == betaLongContext && st.longContext:
-			default:
-				continue
-			}
-			if len(beta) <= 64 {
-				kept = append(kept, beta)
-			}
-		}
-	}
-	return kept
 }
 
 // interactionID turns the conversation's name into a UUID. One that is a UUID stays; any other is hashed, so that
@@ -173,7 +152,7 @@ func (p *Provider) Headers(a *providers.Account, e dialect.Endpoint) (http.Heade
 	if err != nil {
 		return nil, err
 	}
-	h := st.header(&providers.Call{Endpoint: e, Initiator: llm.InitiatorUser})
+	h := st.header(&providers.Call{Endpoint: e, Initiator: llm.InitiatorUser}, nil)
 	h.Set("Authorization", "Bearer ***")
 	return h, nil
 }

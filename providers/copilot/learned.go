@@ -7,8 +7,7 @@ import (
 
 // What models are known to refuse once they have.
 const (
-	webSearch   = "web_search" // the hosted search
-	customTools = "custom"     // tools that are called with free text
+	customTools = "custom" // tools that are called with free text
 )
 
 const (

@@ -15,8 +15,13 @@ func TestWhatAModelRefusedIsLeftOutNextTime(t *testing.T) {
 	var late atomic.Int64
 	w := newWorld(t, worldConfig{now: func() time.Time { return time.Now().Add(time.Duration(late.Load())) }})
 	model := providers.Model{ID: "gpt-5.4", Endpoints: []dialect.Endpoint{dialect.EndpointResponses}}
+	var lessons []string // of the model, which the caller keeps
 	send := func(model providers.Model, body string) (string, error) {
-		r, err := w.NewRequest(t.Context(), w.account, &providers.Call{Endpoint: dialect.EndpointResponses, Model: model, Body: []byte(body)})
+		call := &providers.Call{Endpoint: dialect.EndpointResponses, Model: model, Body: []byte(body)}
+		if model.ID == "gpt-5.4" {
+			call.Lessons = lessons
+		}
+		r, err := w.NewRequest(t.Context(), w.account, call)
 		if err != nil {
 			return "", err
 		}
@@ -24,8 +29,10 @@ func TestWhatAModelRefusedIsLeftOutNextTime(t *testing.T) {
 		return string(b), err
 	}
 	refuse := func(message string) {
-		body := `{"tools":[{"type":"web_search"},{"type":"custom"}]}`
-		w.Mend(&providers.Call{Endpoint: dialect.EndpointResponses, Model: model, Body: []byte(body)}, &providers.Error{Kind: providers.KindInvalid, Failure: dialect.Failure{Status: 400, Message: message}})
+		call := &providers.Call{Endpoint: dialect.EndpointResponses, Model: model, Lessons: lessons, Body: []byte(`{"tools":[{"type":"custom"}],"input":[{"type":"additional_tools","tools":[{"type":"web_search"}]}]}`)}
+		refusal := &providers.Error{Kind: providers.KindInvalid, Failure: dialect.Failure{Status: 400, Message: message}}
+		lessons = append(lessons, w.Learn(call, refusal)...)
+		w.Mend(call, refusal)
 	}
 	const tools, forced = `{"store":false,"tools":[{"type":"web_search"},{"type":"function","name":"f"}]}`, `{"store":false,"tool_choice":{"type":"web_search"},"tools":[{"type":"web_search"}]}`
 	check := func(when string, search, custom bool) {

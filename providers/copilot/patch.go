@@ -3,13 +3,18 @@ package copilot
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"detour/internal/dialect/rawjson"
 )
 
 // patch collects replacements within one JSON object and applies them in a single pass, so that every byte which no
 // edit concerns stays as it is. Its values come from walking doc; offsets are those of the document.
 type patch struct {
+	src  []byte
+	text string // the same
 	doc  gjson.Result
 	top  []member // of doc, so that a long conversation is walked once
 	cuts []cut
@@ -28,11 +33,12 @@ type cut struct {
 
 // newPatch begins a patch of body. ok is false if it cannot be a JSON object; there is then nothing to edit.
 func newPatch(body []byte) (p *patch, ok bool) {
-	p = &patch{doc: gjson.ParseBytes(body)}
+	text := string(body)
+	p = &patch{src: body, text: text, doc: gjson.Parse(text)}
 	if !p.doc.IsObject() {
 		return nil, false
 	}
-	p.doc.ForEach(func(key, value gjson.Result) bool {
+	p.each(p.doc, func(key, value gjson.Result) bool {
 		p.top = append(p.top, member{key, value})
 		return true
 	})
@@ -51,15 +57,51 @@ func (p *patch) get(name string) gjson.Result {
 
 // each calls f with the members or elements of container.
 func (p *patch) each(container gjson.Result, f func(key, v gjson.Result) bool) {
-	if container.Index != p.doc.Index || len(container.Raw) != len(p.doc.Raw) {
-		container.ForEach(f)
+	if p.top != nil && container.Index == p.doc.Index && len(container.Raw) == len(p.doc.Raw) {
+		for _, m := range p.top {
+			if !f(m.key, m.value) {
+				return
+			}
+		}
 		return
 	}
-	for _, m := range p.top {
-		if !f(m.key, m.value) {
+	it := rawjson.Elements(p.src, container.Index)
+	if container.IsObject() {
+		it = rawjson.Members(p.src, container.Index)
+	}
+	for it.Next() {
+		var key gjson.Result
+		if container.IsObject() {
+			key = gjson.Result{Type: gjson.String, Str: p.name(&it), Index: it.Start()}
+		}
+		lo, hi := it.Span()
+		if !f(key, p.value(lo, hi)) {
 			return
 		}
 	}
+}
+
+// name is the name of the member that it stands at, without memory of its own unless it is written with escapes.
+func (p *patch) name(it *rawjson.Iter) string {
+	key, lo := it.Key(), it.Start()+1
+	if hi := lo + len(key); hi <= len(p.text) && p.text[lo:hi] == string(key) {
+		return p.text[lo:hi]
+	}
+	return string(key)
+}
+
+// value is the value at [lo,hi). What is inside it is not looked at.
+func (p *patch) value(lo, hi int) gjson.Result {
+	raw := p.text[lo:hi]
+	switch {
+	case raw[0] == '{', raw[0] == '[':
+		return gjson.Result{Type: gjson.JSON, Raw: raw, Index: lo}
+	case raw[0] == '"' && len(raw) > 1 && strings.IndexByte(raw, '\\') < 0:
+		return gjson.Result{Type: gjson.String, Raw: raw, Str: raw[1 : len(raw)-1], Index: lo}
+	}
+	v := gjson.Parse(raw)
+	v.Index = lo
+	return v
 }
 
 // replace puts raw JSON in the place of v.
@@ -95,7 +137,7 @@ func (p *patch) elements(container gjson.Result, drop func(name string, v gjson.
 		if key.Type == gjson.String {
 			lo = key.Index
 		}
-		gone := drop(key.String(), v)
+		gone := drop(key.Str, v)
 		switch {
 		case gone && kept > 0:
 			p.cuts = append(p.cuts, cut{end, hi, ""})

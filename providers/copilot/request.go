@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"detour/internal/dialect"
 	"detour/providers"
@@ -40,13 +41,14 @@ func (p *Provider) NewRequest(ctx context.Context, a *providers.Account, c *prov
 	if path == "" {
 		return nil, invalid(http.StatusNotFound, "", "", fmt.Sprintf("GitHub Copilot has no endpoint %q", c.Endpoint))
 	}
+	betas := st.betas(c)
 	var body io.Reader
 	if method == http.MethodPost {
-		edited, err := p.edit(st, c)
+		edited, err := edit(c, betas)
 		if err != nil {
 			return nil, err
 		}
-		body = bytes.NewReader(edited)
+		body = bytes.NewReader(heed(edited, c.Model, c.Lessons))
 	}
 	lease, err := a.Lease(ctx)
 	if err != nil {
@@ -56,7 +58,7 @@ func (p *Provider) NewRequest(ctx context.Context, a *providers.Account, c *prov
 	if err != nil {
 		return nil, &providers.Error{Kind: providers.KindInvalid, Err: err}
 	}
-	req.Header = st.header(c)
+	req.Header = st.header(c, betas)
 	req.Header.Set("Authorization", "Bearer "+lease.Token.Reveal())
 	return req, nil
 }
@@ -70,7 +72,7 @@ func invalid(status int, code, param, message string) *providers.Error {
 }
 
 // edit applies the edits that the package documentation lists.
-func (p *Provider) edit(st *state, c *providers.Call) ([]byte, error) {
+func edit(c *providers.Call, betas []string) ([]byte, error) {
 	if c.Verbatim {
 		return c.Body, nil
 	}
@@ -78,9 +80,9 @@ func (p *Provider) edit(st *state, c *providers.Call) ([]byte, error) {
 	case dialect.EndpointChat:
 		return editChat(c.Body, c.Model), nil
 	case dialect.EndpointResponses:
-		return editResponses(c.Body, p.learned.refuses(c.Model.ID, webSearch))
+		return editResponses(c.Body, slices.Contains(c.Lessons, lessonNoSearch))
 	case dialect.EndpointMessages, dialect.EndpointCountTokens:
-		return editMessages(c.Body, st.betas(c.Header)), nil
+		return editMessages(c, betas)
 	case dialect.EndpointEmbeddings:
 		return editEmbeddings(c.Body), nil
 	}

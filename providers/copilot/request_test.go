@@ -77,6 +77,8 @@ func TestRequestHeaders(t *testing.T) {
 		"chat":       {providers.Call{Endpoint: dialect.EndpointChat}, []map[string]string{agentic}},
 		"streamed":   {providers.Call{Endpoint: dialect.EndpointChat, Stream: true}, []map[string]string{agentic, {"Accept": "text/event-stream"}}},
 		"agent":      {providers.Call{Endpoint: dialect.EndpointResponses, Initiator: llm.InitiatorAgent}, []map[string]string{agentic, {"X-Initiator": "agent"}}},
+		"subagent":   {providers.Call{Endpoint: dialect.EndpointMessages, Initiator: llm.InitiatorAgent, Purpose: llm.PurposeSubagent}, []map[string]string{agentic, {"X-Initiator": "agent", "X-Interaction-Type": "conversation-subagent", "Anthropic-Version": "2023-06-01"}}},
+		"compaction": {providers.Call{Endpoint: dialect.EndpointResponses, Initiator: llm.InitiatorAgent, Purpose: llm.PurposeCompaction}, []map[string]string{agentic, {"X-Initiator": "agent", "X-Interaction-Type": "conversation-compaction"}}},
 		"vision":     {providers.Call{Endpoint: dialect.EndpointChat, Vision: true}, []map[string]string{agentic, {"Copilot-Vision-Request": "true"}}},
 		"messages":   {providers.Call{Endpoint: dialect.EndpointMessages}, []map[string]string{agentic, {"Anthropic-Version": "2023-06-01"}}},
 		"models":     {providers.Call{Endpoint: dialect.EndpointModels}, []map[string]string{{"Openai-Intent": "model-access", "X-Interaction-Type": "model-access"}}},

@@ -45,7 +45,7 @@ func (*Provider) Settings() []providers.SettingInfo {
 		{Name: "github_api_url", Default: githubAPIURL, Doc: `Address of the token exchange and of quota; follows enterprise_domain.`},
 		{Name: "github_url", Default: githubURL, Doc: `Address of the sign-in; follows enterprise_domain.`},
 		{Name: "initiator_mode", Default: modeAuto, Doc: `X-Initiator where the client sends none: "auto" judges by the last message, "header-only" and "always-user" say user.`},
-		{Name: "long_context", Default: "false", Doc: `true lets clients ask for the context-1m beta, which costs extra.`},
+		{Name: "long_context", Default: longAuto, Doc: `Whether the context-1m beta, which costs extra, goes upstream when a client asks for it or names a model with [1m] behind it: "auto" for models to which the catalogue gives more than 200,000 tokens, "true" for all, "false" for none.`},
 		{Name: "management_api_version", Default: managementAPIVersion, Doc: `X-GitHub-Api-Version of the token exchange; "none" leaves it out.`},
 		{Name: "openai_intent", Default: defaultIntent, Doc: `OpenAI-Intent and X-Interaction-Type of inference requests; "none" leaves both out.`},
 		{Name: "scope", Default: defaultScope, Doc: `OAuth scope of the device sign-in.`},
@@ -60,6 +60,10 @@ const (
 	modeAuto       = "auto"
 	modeHeaderOnly = "header-only"
 	modeUser       = "always-user"
+
+	longAuto   = "auto"
+	longAlways = "true"
+	longNever  = "false"
 )
 
 // settings are an account's knobs, checked and with their defaults in place.
@@ -70,7 +74,7 @@ type settings struct {
 	accountType       string // "" when not configured
 	direct            bool
 	initiatorMode     string
-	longContext       bool
+	longContext       string
 
 	clientID, scope string
 
@@ -147,9 +151,8 @@ func parseSettings(m map[string]string, global URLs, baseURL string) (settings, 
 	auth, err := oneOf(m["auth"], authExchange, authDirect)
 	wrong("auth", err)
 	s.direct = auth == authDirect
-	long, err := oneOf(m["long_context"], "false", "true")
+	s.longContext, err = oneOf(m["long_context"], longAuto, longAlways, longNever)
 	wrong("long_context", err)
-	s.longContext = long == "true"
 	s.initiatorMode, err = initiatorMode(m["initiator_mode"])
 	wrong("initiator_mode", err)
 	return s, errors.Join(errs...)

@@ -127,8 +127,7 @@ func TestSimulatedFromSignInToAnswer(t *testing.T) {
 			call := &providers.Call{Endpoint: e, Model: m, Body: []byte(body), Header: header, Initiator: llm.InitiatorUser}
 			_, err := ask(t, p, rt, a, call)
 			if err != nil {
-				if mended, ok := p.Mend(call, providers.AsError(err)); ok {
-					call.Body = mended
+				if call.Lessons = p.Learn(call, providers.AsError(err)); call.Lessons != nil {
 					_, err = ask(t, p, rt, a, call)
 				}
 			}

@@ -3,7 +3,6 @@ package copilot
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -15,9 +14,6 @@ import (
 
 // reasoningModels refuse sampling parameters: OpenAI's o-series and GPT-5 and later.
 var reasoningModels = regexp.MustCompile(`^(?:o\d|gpt-(?:[5-9]|\d\d))`)
-
-// claudeVersion finds the version in the name of a Claude model.
-var claudeVersion = regexp.MustCompile(`^claude-[a-z]+-(\d+)(?:\.(\d+))?`)
 
 // Target implements providers.Targeter: what the catalogue says of a model, and what is known of its family.
 func (p *Provider) Target(m providers.Model) dialect.Target {
@@ -40,14 +36,4 @@ func (p *Provider) Target(m providers.Model) dialect.Target {
 	t.MidSystem = claudeAtLeast(m.ID, 4, 8)
 	t.CustomTools = strings.HasPrefix(m.ID, "gpt-") && slices.Contains(m.Endpoints, dialect.EndpointResponses) && !p.learned.refuses(m.ID, customTools)
 	return t
-}
-
-func claudeAtLeast(id string, major, minor int) bool {
-	v := claudeVersion.FindStringSubmatch(id)
-	if v == nil {
-		return false
-	}
-	a, _ := strconv.Atoi(v[1])
-	b, _ := strconv.Atoi(v[2])
-	return a > major || a == major && b >= minor
 }

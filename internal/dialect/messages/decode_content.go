@@ -2,6 +2,7 @@ package messages
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"detour/internal/dialect"
@@ -77,12 +78,19 @@ func (d *requestDecoder) messages(v []byte) error {
 			return err
 		}
 		var role, content []byte
+		clears := false
 		for m := rawjson.Members(it.Raw(), 0); m.Next(); {
 			switch string(m.Key()) {
 			case "role":
 				role = m.Raw()
 			case "content":
 				content = m.Raw()
+			case "clear_at":
+				clears = string(rawjson.Text(m.Raw())) == "next_user_message"
+			case "output_config": // of one turn: the newest counts
+				if effort := rawjson.Text(rawjson.Get(m.Raw(), "effort")); len(effort) > 0 {
+					d.r.Reasoning.Effort = llm.Effort(effort)
+				}
 			}
 		}
 		if err := mustBe(path+".role", role, rawjson.String); err != nil {
@@ -107,11 +115,37 @@ func (d *requestDecoder) messages(v []byte) error {
 		case turn.Role == llm.RoleSystem && len(d.r.Turns) == 0:
 			d.r.System = append(d.r.System, parts...)
 		default:
+			if turn.Role == llm.RoleUser {
+				d.clear()
+			}
 			turn.Parts = parts
-			d.r.Turns = append(d.r.Turns, turn)
+			if d.r.Turns = append(d.r.Turns, turn); clears && turn.Role == llm.RoleSystem {
+				d.clearing = append(d.clearing, len(d.r.Turns)-1)
+			}
 		}
 	}
 	return nil
+}
+
+// clear takes out the instructions that were for the turn before.
+func (d *requestDecoder) clear() {
+	for i := len(d.clearing) - 1; i >= 0; i-- {
+		d.r.Turns = slices.Delete(d.r.Turns, d.clearing[i], d.clearing[i]+1)
+	}
+	d.clearing = nil
+}
+
+// addTool takes a tool that is declared in mid-conversation. It is offered from the start: other upstreams know no such
+// thing.
+func (d *requestDecoder) addTool(path string, raw []byte) error {
+	if rawjson.Of(raw) != rawjson.Object {
+		return nil // one that is declared in front
+	}
+	t, err := d.tool(path, raw)
+	if err == nil && !slices.ContainsFunc(d.r.Tools, func(o llm.Tool) bool { return o.Name == t.Name }) {
+		d.r.Tools = append(d.r.Tools, t)
+	}
+	return err
 }
 
 // content reads the content of a message. Empty text is left out: no upstream takes it.
@@ -181,6 +215,10 @@ func (d *requestDecoder) block(path string, b requestBlock, role llm.Role) (p ll
 			p.Opaque, p.Text = llm.Opaque{Kind: llm.OpaqueCarrier, Value: p.Text}, ""
 		}
 		return p, p.Text != "" || p.Opaque.Kind != llm.OpaqueNone, nil
+	case "tool_addition":
+		return p, false, d.addTool(path+".tool.definition", rawjson.Get(b.raw, "tool", "definition"))
+	case "tool_removal":
+		return p, false, nil
 	case "":
 		return p, false, dialect.InvalidRequest(path+".type", "is required")
 	}

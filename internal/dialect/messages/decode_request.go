@@ -62,6 +62,7 @@ type requestDecoder struct {
 	scratch []byte
 	// searches are the queries of hosted searches in the turn that is being read, by the id of the call.
 	searches map[string]string
+	clearing []int // turns of instructions that end with the user's turn
 }
 
 // text returns the string that raw quotes.

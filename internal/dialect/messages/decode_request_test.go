@@ -49,6 +49,32 @@ func TestThoughtsAreHiddenFromThoseWhoDidNotAsk(t *testing.T) {
 	}
 }
 
+func TestInstructionsForOneTurnEndWithIt(t *testing.T) {
+	t.Parallel()
+	r := decodeRequest(t, `{"model":"m","output_config":{"effort":"high"},"messages":[{"role":"user","content":"a"},
+		{"role":"system","content":"old","clear_at":"next_user_message","output_config":{"effort":"low"}},{"role":"system","content":"stays"},{"role":"assistant","content":"b"},
+		{"role":"user","content":"c"},{"role":"system","content":"new","clear_at":"next_user_message","output_config":{"effort":"medium"}}]}`)
+	var said []string
+	for _, turn := range r.Turns {
+		said = append(said, turn.Parts[0].Text)
+	}
+	if got := strings.Join(said, " "); got != "a stays b c new" || r.Reasoning.Effort != llm.EffortMedium {
+		t.Errorf("got %q with effort %s", got, r.Reasoning.Effort)
+	}
+}
+
+func TestToolsThatComeInMidConversationAreDeclared(t *testing.T) {
+	t.Parallel()
+	r := decodeRequest(t, `{"model":"m","tools":[{"name":"a","input_schema":{"type":"object"},"defer_loading":true}],"messages":[{"role":"user","content":"x"},{"role":"system","content":[
+		{"type":"tool_addition","tool":{"type":"tool_reference","name":"a"}},{"type":"text","text":"s"},
+		{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"name":"b","input_schema":{"type":"object"}}}},
+		{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"name":"a","input_schema":{"type":"object"}}}},
+		{"type":"tool_removal","tool":{"type":"tool_reference","name":"a"}}]}]}`)
+	if len(r.Tools) != 2 || r.Tools[0].Name != "a" || r.Tools[1].Name != "b" || len(r.Turns[1].Parts) != 1 {
+		t.Errorf("tools %+v, turns %+v", r.Tools, r.Turns)
+	}
+}
+
 func TestAutomaticCachingMarksTheLastPart(t *testing.T) {
 	t.Parallel()
 	r := decodeRequest(t, `{"model":"m","cache_control":{"type":"ephemeral"},"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},

@@ -18,7 +18,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	if err != nil {
 		return p, err
 	}
-	var messages, system []byte
+	var messages, system, tools []byte
 	var g dialect.Gist
 	for it := b.Members(); it.Next(); {
 		switch string(it.Key()) {
@@ -26,11 +26,13 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 			messages = it.Raw()
 		case "system":
 			system = it.Raw()
+		case "tools":
+			tools = it.Raw()
 		case "metadata":
 			p.Session = session(rawjson.Text(rawjson.Get(it.Raw(), "user_id")))
 		case "max_tokens":
 			if string(it.Raw()) == "1" {
-				g.Mark() // a client that asks whether the account still has quota
+				g.Mark(llm.PurposeBackground) // a client that asks whether the account still has quota
 			}
 		}
 	}
@@ -50,8 +52,35 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 			return p, err
 		}
 	}
+	if rawjson.Empty(tools) && isWarmup(system, messages) {
+		g.Mark(llm.PurposeBackground)
+	}
 	g.Into(&p)
 	return p, nil
+}
+
+// isWarmup reports whether the conversation is the one word by which Claude Code fills the caches of its agents'
+// prompts when it starts. It offers no tools then, as it does to a person.
+func isWarmup(system, messages []byte) bool {
+	if len(messages) > 200 || !bytes.Contains(system, []byte("Claude Code")) && !bytes.Contains(system, []byte("Claude Agent SDK")) {
+		return false
+	}
+	it := rawjson.Elements(messages, 0)
+	if !it.Next() {
+		return false
+	}
+	content := rawjson.Get(it.Raw(), "content")
+	if rawjson.Of(content) == rawjson.Array {
+		in := rawjson.Elements(content, 0)
+		if !in.Next() {
+			return false
+		}
+		content = rawjson.Get(in.Raw(), "text")
+		if in.Next() {
+			return false
+		}
+	}
+	return string(rawjson.Text(content)) == "Warmup" && !it.Next()
 }
 
 func peekSystem(g *dialect.Gist, system []byte) error {

@@ -48,6 +48,10 @@ func TestInitiatorFollowsTheLastMessage(t *testing.T) {
 		{"system after user", user + `,{"role":"system","content":"s"}`, llm.InitiatorUser},
 		{"system after tool results", `{"role":"user","content":[` + result + `]},{"role":"system","content":[{"type":"text","text":"s"}]}`, llm.InitiatorAgent},
 		{"compaction prompt", user + "," + assistant + `,{"role":"user","content":[` + result + `,{"type":"text","text":"CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.\n"}]}`, llm.InitiatorAgent},
+		{"a notification that no person wrote", user + "," + assistant + `,{"role":"user","content":[` + reminder + `,{"type":"text","text":"<system-reminder>\n[SYSTEM NOTIFICATION - NOT USER INPUT]\nA task ended.\n</system-reminder>"}]}`, llm.InitiatorAgent},
+		{"a notification beside a person's words", user + "," + assistant + `,{"role":"user","content":[{"type":"text","text":"<system-reminder>\n[SYSTEM NOTIFICATION - NOT USER INPUT]\nA task ended.\n</system-reminder>"},` + text + `]}`, llm.InitiatorUser},
+		{"a notification that a person quotes", `{"role":"user","content":"what is [SYSTEM NOTIFICATION - NOT USER INPUT]?"}`, llm.InitiatorUser},
+		{"the word warmup from a person", `{"role":"user","content":"Warmup"}`, llm.InitiatorUser},
 		{"subagent marker", `{"role":"user","content":[{"type":"text","text":"<system-reminder>\n__SUBAGENT_MARKER__{}\n</system-reminder>"},` + text + `]}`, llm.InitiatorAgent},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -57,13 +61,26 @@ func TestInitiatorFollowsTheLastMessage(t *testing.T) {
 			}
 		})
 	}
-	for name, members := range map[string]string{
-		"topic":        `"system":"Analyze if this message indicates a new conversation topic."`,
-		"summary":      `"system":[{"type":"text","text":"x-anthropic-billing-header: cc"},{"type":"text","text":"You are a helpful AI assistant tasked with summarizing conversations."}]`,
-		"quota prompt": `"max_tokens":1`,
+	for name, tc := range map[string]struct {
+		members, messages string
+		want              llm.Purpose
+	}{
+		"topic":         {`"system":"Analyze if this message indicates a new conversation topic."`, user, llm.PurposeBackground},
+		"title":         {`"system":"Generate a concise, sentence-case title (3-7 words)","output_config":{"format":{"type":"json_schema","schema":{}}}`, user, llm.PurposeBackground},
+		"paths":         {`"system":[{"type":"text","text":"You are a Claude agent, built on Anthropic's Claude Agent SDK."},{"type":"text","text":"Extract any file paths that this command reads or modifies."}]`, user, llm.PurposeBackground},
+		"summary":       {`"system":[{"type":"text","text":"x-anthropic-billing-header: cc"},{"type":"text","text":"You are a helpful AI assistant tasked with summarizing conversations."}]`, user, llm.PurposeCompaction},
+		"quota prompt":  {`"max_tokens":1`, user, llm.PurposeBackground},
+		"warmup":        {`"tools":[],"system":[{"type":"text","text":"You are Claude Code, Anthropic's official CLI for Claude."}]`, `{"role":"user","content":[{"type":"text","text":"Warmup"}]}`, llm.PurposeBackground},
+		"nothing":       {`"system":"You are Claude Code, Anthropic's official CLI for Claude."`, user, ""},
+		"a json schema": {`"output_config":{"format":{"type":"json_schema","schema":{}}}`, user, ""}, // a person's program may well ask for one
+		"warmup, asked": {`"tools":[{"name":"f"}],"system":"You are Claude Code."`, `{"role":"user","content":"Warmup"}`, ""},
 	} {
-		if got := peek(t, `{"model":"m","messages":[`+user+`],`+members+`}`).Initiator; got != llm.InitiatorAgent {
-			t.Errorf("%s: got %s", name, got)
+		want := llm.InitiatorAgent
+		if tc.want == "" {
+			want = llm.InitiatorUser
+		}
+		if got := peek(t, `{"model":"m","messages":[`+tc.messages+`],`+tc.members+`}`); got.Initiator != want || got.Purpose != tc.want {
+			t.Errorf("%s: got %s %q, want %s %q", name, got.Initiator, got.Purpose, want, tc.want)
 		}
 	}
 }

@@ -97,6 +97,9 @@ func (it *Iter) Key() []byte {
 // Raw returns the text of the value.
 func (it *Iter) Raw() []byte { return it.b[it.lo:it.hi:it.hi] }
 
+// Start returns where the member begins: its name, or in an array its value.
+func (it *Iter) Start() int { return it.at }
+
 // Span returns where the value lies in the text.
 func (it *Iter) Span() (lo, hi int) { return it.lo, it.hi }
 
