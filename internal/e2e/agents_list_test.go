@@ -2,7 +2,10 @@
 
 package e2e_test
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 const (
 	openaiHost    = "https://api.openai.com"
@@ -42,7 +45,13 @@ func agents() []agent {
 	list := []agent{
 		{
 			name: "claude", family: "claude", pins: []string{"@anthropic-ai/claude-code@2.1.329"}, bin: ".bin/claude",
-			env: claudeEnv, models: messagesFirst, argv: claudeArgs, at: claudeAt, host: anthropicHost,
+			env: claudeEnv, argv: claudeArgs, at: claudeAt, host: anthropicHost, clean: true,
+			// Names that it does not know make it send what is newest: instructions in mid-conversation, settings of single
+			// turns, thinking by itself.
+			models: slices.Concat(messagesFirst, []string{
+				"claude-opus-4.8", "claude-haiku-4.5", "claude-opus-5-5=claude-opus-4.8", "claude-sonnet-5-5=claude-sonnet-4.6",
+				"claude-fable-6=claude-sonnet-4.5", "claude-fable-7=gpt-5.4", "claude-fable-8=gpt-4o",
+			}),
 		},
 		{
 			name: "claude-js", family: "claude-js", pins: []string{node22, "@anthropic-ai/claude-code@2.0.65"}, node: true, bin: "@anthropic-ai/claude-code/cli.js",

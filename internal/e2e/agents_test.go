@@ -23,7 +23,7 @@ type agent struct {
 	bin    string   // below node_modules
 	slow   bool     // left to `make e2e-all`
 	env    []string
-	models []string // of its own dialect, and of each other one
+	models []string // of its own dialect, and of each other one; NAME=MODEL for a name that the owner gives a model
 	argv   func(model, question string) []string
 	// at points the agent at base, which is the API door's address, or the host that the agent has built in and that the
 	// proxy intercepts: variables, arguments in front, and files in its home.
@@ -35,6 +35,8 @@ type agent struct {
 	config string // of detour
 	// socket names the doors through which the agent speaks over a WebSocket.
 	socket []string
+	// clean says that the upstream must refuse none of its requests, however far it is ahead of it.
+	clean bool
 }
 
 func TestUnmodifiedAgentsRunTheirToolsOnEveryModel(t *testing.T) {
@@ -46,11 +48,21 @@ func TestUnmodifiedAgentsRunTheirToolsOnEveryModel(t *testing.T) {
 				t.Skip("left to `make e2e-all`")
 			}
 			dir := npm(t, a.family, a.pins...)
-			w := newWorld(t, &sim.Scenario{Brain: sim.ShellBrain("echo hello-from-tool"), Messages: sim.Messages{Lenient: true}}, a.config, "alice")
+			config := a.config + "\n[models.alias]\n"
+			for _, model := range a.models {
+				if name, to, ok := strings.Cut(model, "="); ok {
+					config += fmt.Sprintf("%q = %q\n", name, to)
+				}
+			}
+			w := newWorld(t, &sim.Scenario{Brain: sim.ShellBrain("echo hello-from-tool"), Messages: sim.Messages{RejectBetas: true, RejectTTL: true}}, config, "alice")
 			for _, model := range a.models {
 				for _, door := range []string{"proxy", "api"} {
 					t.Run(model+" through the "+door+" door", func(t *testing.T) { a.check(t, w, dir, model, door) })
 				}
+			}
+			refused := w.sim.Requests(func(r sim.Request) bool { return r.Plane == sim.PlaneCopilot && r.Status != 200 })
+			if a.clean && len(refused) > 0 {
+				t.Errorf("%d requests were refused upstream, the first one: %s", len(refused), refused[0].Body)
 			}
 		})
 	}
@@ -66,6 +78,10 @@ func (a agent) command(dir string) []string {
 }
 
 func (a agent) check(t *testing.T, w *world, dir, model, door string) {
+	model, upstream, renamed := strings.Cut(model, "=")
+	if !renamed {
+		upstream = model
+	}
 	question := fmt.Sprintf("run the tool %s %s %s", a.name, strings.ReplaceAll(model, ".", "-"), door)
 	home := t.TempDir()
 	base := a.host
@@ -88,7 +104,7 @@ func (a agent) check(t *testing.T, w *world, dir, model, door string) {
 		command = append([]string{binary, "proxy", "exec", "--port", w.proxyPort(), "--"}, command...)
 	}
 	out, err := w.run(t, append(env, more...), append(command, a.argv(model, question)...)...)
-	if err != nil || !strings.Contains(out, "simulated answer from "+model) || !strings.Contains(out, "hello-from-tool") {
+	if err != nil || !strings.Contains(out, "simulated answer from "+upstream) || !strings.Contains(out, "hello-from-tool") {
 		t.Fatalf("the agent said %q, %v", out, err)
 	}
 	seen := w.answered(question)
@@ -106,6 +122,9 @@ func (a agent) check(t *testing.T, w *world, dir, model, door string) {
 			user++
 		default:
 			agentTurns++
+		}
+		if strings.Contains(string(r.Body), "x-anthropic-billing-header") {
+			t.Error("what differs in every request stands in front of the prompt")
 		}
 		for name, v := range r.Header {
 			if strings.Contains(strings.Join(v, " "), "sk-client-own") {

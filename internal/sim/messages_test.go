@@ -111,6 +111,33 @@ func TestMessagesRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", tc.name, g.status, g.body, tc.want)
 		}
 	}
+	for _, tc := range []struct{ name, model, more, want string }{
+		{"instructions in mid-conversation", "claude-sonnet-4.6", `"max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"system","content":"s"}]`, "messages.1: use the top-level 'system'"},
+		{"instructions behind the model", "claude-opus-4.8", `"max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"y"},{"role":"system","content":"s"},{"role":"user","content":"z"}]`, "messages.2: use the top-level 'system'"},
+		{"member of a message", "claude-opus-4.8", `"max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"system","content":"s","output_config":{}}]`, "messages.1.output_config: Extra inputs"},
+		{"unknown block", "claude-opus-4.8", `"max_tokens":9,"messages":[{"role":"user","content":[{"type":"tool_addition"}]}]`, "messages.0.content.0: Input tag 'tool_addition'"},
+		{"white space", "claude-opus-4.8", `"max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":" "}]}]`, "non-whitespace"},
+		{"no content", "claude-opus-4.8", `"max_tokens":9,"messages":[{"role":"user","content":[]}]`, "must not be empty"},
+		{"metadata", "claude-opus-4.8", `"max_tokens":9,"metadata":{"team":"x"},` + user, "metadata.team: Extra inputs"},
+		{"deferred tool", "claude-opus-4.8", `"max_tokens":9,"tools":[{"name":"a","defer_loading":true}],` + user, "tools.0.custom.defer_loading: Extra inputs"},
+		{"too many tokens", "claude-sonnet-4.6", `"max_tokens":99999,` + user, "max_tokens: 99999 > 32000"},
+		{"effort", "claude-sonnet-4.5", `"max_tokens":9,"output_config":{"effort":"high"},` + user, "does not support the effort parameter"},
+		{"level of effort", "claude-sonnet-4.6", `"max_tokens":9,"output_config":{"effort":"max"},` + user, "output_config.effort: Input should be"},
+		{"adaptive thinking", "claude-sonnet-4.5", `"max_tokens":9,"thinking":{"type":"adaptive"},` + user, "adaptive thinking is not supported"},
+		{"thinking to come", "claude-opus-4.8", `"max_tokens":9,"thinking":{"type":"between_tools"},` + user, "Input tag 'between_tools'"},
+		{"form of thoughts", "claude-opus-4.8", `"max_tokens":9,"thinking":{"type":"adaptive","display":"updates"},` + user, "thinking.adaptive.display"},
+		{"forced tool", "claude-opus-4.8", `"max_tokens":9,"thinking":{"type":"adaptive"},"tools":[{"name":"a"}],"tool_choice":{"type":"any"},` + user, "tool_choice forces tool use"},
+		{"prefill", "claude-opus-4.8", `"max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]`, "does not support assistant message prefill"},
+		{"budget after calls", "claude-sonnet-4.5", `"max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"a","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t"}]}]`, "but found `tool_use`"},
+	} {
+		if g := r.infer("/v1/messages", `{"model":"`+tc.model+`",`+tc.more+`}`); g.status != 400 || !strings.Contains(g.body, tc.want) {
+			t.Errorf("%s: %d %s, want %s", tc.name, g.status, g.body, tc.want)
+		}
+	}
+	cleared := `{"model":"claude-opus-4.8","max_tokens":9,"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},` + user + `}`
+	if g := r.infer("/v1/messages", cleared, "Anthropic-Beta", "context-management-2025-06-27"); g.status != 400 || !strings.Contains(g.body, "requires `thinking`") {
+		t.Errorf("thoughts to clear: %d %s", g.status, g.body)
+	}
 	body := `{"model":"claude-sonnet-4.6","max_tokens":9,"context_management":{},` + user + `}`
 	if g := r.infer("/v1/messages", body, "Anthropic-Beta", "context-management-2025-06-27"); g.status != 200 {
 		t.Errorf("with its beta: %d %s", g.status, g.body)

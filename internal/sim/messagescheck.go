@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ func (c *call) checkMessages(r *messagesRequest) error {
 	}
 	if !k.Lenient {
 		if err := c.checkExtra(); err != nil {
+			return err
+		}
+		if err := c.checkStrict(r); err != nil {
 			return err
 		}
 	}
@@ -116,10 +120,10 @@ func (c *call) checkExtra() error {
 		"model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "temperature", "top_k", "top_p",
 		"tools", "tool_choice", "thinking", "output_config",
 	}
-	if slices.ContainsFunc(c.r.Header.Values("Anthropic-Beta"), func(v string) bool { return strings.Contains(v, "context-management-") }) {
+	if c.hasBeta("context-management-") {
 		known = append(known, "context_management")
 	}
-	for name := range top {
+	for _, name := range slices.Sorted(maps.Keys(top)) {
 		if !slices.Contains(known, name) {
 			return c.extra(name)
 		}
@@ -129,6 +133,11 @@ func (c *call) checkExtra() error {
 		return c.anthropicError("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
 	}
 	return c.checkTools(top["tools"], top["messages"], top["system"])
+}
+
+// hasBeta says whether the request asks for a beta, by the beginning of its name.
+func (c *call) hasBeta(prefix string) bool {
+	return slices.ContainsFunc(c.r.Header.Values("Anthropic-Beta"), func(v string) bool { return strings.Contains(v, prefix) })
 }
 
 func (c *call) extra(path string) error {
@@ -152,8 +161,14 @@ func (c *call) checkTools(tools, messages, system json.RawMessage) error {
 				return refused(400, codeBody("invalid_request_body", "tool type '"+kind+"' is not supported"))
 			}
 		}
-		if _, ok := t["eager_input_streaming"]; ok {
-			return c.extra(at + ".custom.eager_input_streaming")
+		unknown := []string{"eager_input_streaming", "input_examples"}
+		if !c.hasBeta("advanced-tool-use-") {
+			unknown = append(unknown, "defer_loading", "allowed_callers")
+		}
+		for _, name := range unknown {
+			if _, ok := t[name]; ok {
+				return c.extra(at + ".custom." + name)
+			}
 		}
 	}
 	breakpoints := 0
