@@ -68,6 +68,11 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []stri
 	if mode != ModeExact {
 		wanted = m.configured(name, mode)
 	}
+	if base := strings.TrimSuffix(name, longMark); mode != ModeExact && wanted == name && base != name {
+		if to := m.configured(base, mode); to != base { // what the owner says of a model holds for its larger window too
+			wanted = to + longMark
+		}
+	}
 	provider, id, found := strings.Cut(wanted, "/")
 	found = found && cat.hasProvider(provider)
 	if mode == ModeExact && !found {
@@ -139,7 +144,13 @@ func (c *catalogue) bestOfRole(role string, in scope) (*entry, bool) {
 func (c *catalogue) search(id string, mode Mode, in scope) (*entry, bool) {
 	e, ok := c.find(id, in)
 	if !ok {
-		e, ok = in.pick(c.byCanonical[canonical(id)])
+		key := canonical(id)
+		if strings.HasSuffix(strings.ToLower(id), longMark) {
+			e, ok = in.pick(c.byCanonical[key+longModel])
+		}
+		if !ok {
+			e, ok = in.pick(c.byCanonical[key])
+		}
 	}
 	if !ok && mode == ModeFuzzy {
 		e, ok = c.bestOfFamily(id, in)
@@ -216,6 +227,13 @@ func family(name string) (string, []int) {
 	}
 	return strings.Join(words, "-"), ver
 }
+
+// longMark stands behind the name of a model whose larger window is wanted. Some catalogues list that as a model of its
+// own, with longModel behind the name.
+const (
+	longMark  = "[1m]"
+	longModel = "-1m"
+)
 
 // bestOfFamily finds the newest usable model whose name without version equals name's.
 func (c *catalogue) bestOfFamily(name string, in scope) (*entry, bool) {

@@ -41,6 +41,7 @@ func TestModelNames(t *testing.T) {
 		{"dated", "claude-sonnet-4-5-20250929", "", "claude-sonnet-4.5"},
 		{"upper case and vendor", "anthropic/Claude-Sonnet-4.5", "", "claude-sonnet-4.5"},
 		{"1m", "claude-sonnet-4.5[1m]", "", "claude-sonnet-4.5"},
+		{"1m of an alias", "fast[1m]", "", "gpt-x"},
 		{"provider in front", "fake/gpt-x", "", "gpt-x"},
 		{"unknown", "claude-sonnet-9", "", ""},
 		{"fuzzy takes the newest of the family", "claude-sonnet-9", "fuzzy", "claude-sonnet-4.6"},
