@@ -79,8 +79,12 @@ func (x *exchange) speak(e *entry) *dialect.Failure {
 			return x.translate(want, e, body)
 		case want != dialect.EndpointResponses && bytes.Contains(body, []byte(carrier.Prefix)):
 			return x.translate(want, e, body) // state of models of other dialects must be taken out
+		case x.peek.Mixed && slices.Contains(native, dialect.EndpointResponses) && !gjson.GetBytes(body, "messages").Exists():
+			return x.translate(dialect.EndpointResponses, e, body) // it is a request of that dialect, but for its path
+		case x.peek.Mixed:
+			return x.translate(want, e, body)
 		case want == dialect.EndpointChat && slices.Contains(native, dialect.EndpointResponses) && toolsWithEffort(body):
-		case want == dialect.EndpointChat && customTools(body) && !x.table.target(e).CustomTools:
+		case want == dialect.EndpointChat && customTools(body) && !x.table.target(e).CustomInChat:
 			return x.translate(want, e, body) // as functions, and back
 		default:
 			return nil
@@ -132,6 +136,7 @@ func (x *exchange) translate(endpoint dialect.Endpoint, e *entry, body []byte) *
 		}
 	}
 	t.target = x.table.target(e)
+	t.target.CustomTools = t.target.CustomTools && (endpoint != dialect.EndpointChat || t.target.CustomInChat)
 	if s, ok := x.op.client.(interface{ ContentType() string }); ok {
 		x.contentType = s.ContentType()
 	}

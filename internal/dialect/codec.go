@@ -91,6 +91,8 @@ type Target struct {
 	// MidSystem, CustomTools and ToolImages say that the model takes system turns in mid-conversation, free-text tools,
 	// and images in tool results.
 	MidSystem, CustomTools, ToolImages bool
+	// CustomInChat says that CustomTools holds in Chat, too: many services know free-text tools in Responses alone.
+	CustomInChat bool
 	// MaxTokensOld says that a Chat model wants max_tokens, not max_completion_tokens.
 	MaxTokensOld bool
 	// CopilotCache marks messages for Copilot's prompt cache (chat).

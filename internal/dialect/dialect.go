@@ -49,6 +49,8 @@ type Peek struct {
 	Initiator llm.Initiator
 	// Purpose is known of some requests that no person wrote.
 	Purpose llm.Purpose
+	// Mixed says that the body is not in its dialect's own words, or not only, and has to be read and written anew.
+	Mixed bool
 	// Vision says that an image is anywhere in the body, tool results included.
 	Vision bool
 	// Session is the conversation id that the body itself names (prompt_cache_key, metadata.user_id), or "".

@@ -152,3 +152,37 @@ func BenchmarkPeek(b *testing.B) {
 		}
 	}
 }
+
+func TestRequestsInOtherWordsAreKnown(t *testing.T) {
+	t.Parallel()
+	const user, function = `{"role":"user","content":"hi"}`, `{"type":"function","function":{"name":"f"}}`
+	for _, tc := range []struct {
+		name, members string
+		mixed         bool
+		by            llm.Initiator
+	}{
+		{"its own", `"messages":[` + user + `],"tools":[` + function + `,{"type":"custom","custom":{"name":"c"}}],"tool_choice":{"type":"function","function":{"name":"f"}}`, false, llm.InitiatorUser},
+		{"a choice by a word", `"messages":[` + user + `],"tool_choice":"auto","tools":[` + function + `]`, false, llm.InitiatorUser},
+		{"an empty system prompt", `"messages":[` + user + `],"system":""`, false, llm.InitiatorUser},
+		{"a body of Responses", `"input":[{"role":"user","content":"hi"}]`, true, llm.InitiatorUser},
+		{"a body of Responses after a call", `"input":[{"role":"user","content":"hi"},{"type":"function_call_output","call_id":"c","output":"x"}]`, true, llm.InitiatorAgent},
+		{"a flat function", `"messages":[` + user + `],"tools":[` + function + `,{"type":"function","name":"g"}]`, true, llm.InitiatorUser},
+		{"a flat custom tool", `"messages":[` + user + `],"tools":[{"type":"custom","name":"g","format":{}}]`, true, llm.InitiatorUser},
+		{"a bare tool", `"messages":[` + user + `],"tools":[{"name":"g","input_schema":{}}]`, true, llm.InitiatorUser},
+		{"a choice of Messages", `"messages":[` + user + `],"tools":[` + function + `],"tool_choice":{"type":"tool","name":"f"}`, true, llm.InitiatorUser},
+		{"a flat choice", `"messages":[` + user + `],"tools":[` + function + `],"tool_choice":{"type":"function","name":"f"}`, true, llm.InitiatorUser},
+		{"a system prompt of Messages", `"messages":[` + user + `],"system":"s"`, true, llm.InitiatorUser},
+		{"blocks of Messages", `"messages":[` + user + `,{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"x"}]}]`, true, llm.InitiatorAgent},
+		{"a result and words", `"messages":[{"role":"user","content":[{"type":"text","text":"go on"},{"type":"tool_result","tool_use_id":"t"}]}]`, true, llm.InitiatorUser},
+		{"a result and a reminder", `"messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>x</system-reminder>"},{"type":"tool_result","tool_use_id":"t"}]}]`, true, llm.InitiatorAgent},
+		{"a part of Responses", `"messages":[{"role":"user","content":[{"type":"input_text","text":"a"}]}]`, true, llm.InitiatorUser},
+		{"an empty list in a tool turn", `"messages":[` + user + `,{"role":"assistant","content":[],"tool_calls":[]},` + user + `]`, true, llm.InitiatorUser},
+	} {
+		if p := peek(t, `{"model":"m",`+tc.members+`}`); p.Mixed != tc.mixed || p.Initiator != tc.by {
+			t.Errorf("%s: mixed %t by %s, want %t by %s", tc.name, p.Mixed, p.Initiator, tc.mixed, tc.by)
+		}
+	}
+	if !peek(t, `{"model":"m","messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{}}]}]}]}`).Vision {
+		t.Error("an image inside a result was not seen")
+	}
+}

@@ -18,7 +18,7 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	if err != nil {
 		return p, err
 	}
-	var messages, system, tools []byte
+	var messages, system, tools, input []byte
 	var g dialect.Gist
 	for it := b.Members(); it.Next(); {
 		switch string(it.Key()) {
@@ -28,6 +28,8 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 			system = it.Raw()
 		case "tools":
 			tools = it.Raw()
+		case "input":
+			input = it.Raw()
 		case "metadata":
 			p.Session = session(rawjson.Text(rawjson.Get(it.Raw(), "user_id")))
 		case "max_tokens":
@@ -39,9 +41,15 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	if err := peekSystem(&g, system); err != nil {
 		return p, err
 	}
+	if first := rawjson.Elements(tools, 0); first.Next() && rawjson.Of(rawjson.Get(first.Raw(), "function")) == rawjson.Object {
+		return p, ofChat("tools[0].function", "is how")
+	}
 	switch kind := rawjson.Of(messages); kind {
 	case rawjson.Array:
 	case rawjson.None:
+		if !rawjson.Empty(input) {
+			return p, dialect.InvalidRequest("messages", "is required; a request with input is one of OpenAI Responses: send it to /v1/responses")
+		}
 		return p, dialect.InvalidRequest("messages", "is required")
 	default:
 		return p, dialect.InvalidRequest("messages", "must be an array, not %s", kind)
@@ -102,6 +110,11 @@ func peekSystem(g *dialect.Gist, system []byte) error {
 	return nil
 }
 
+// ofChat refuses what only Chat Completions knows. The upstream would say less clearly what is wrong.
+func ofChat(path, what string) error {
+	return dialect.InvalidRequest(path, "%s OpenAI Chat Completions words it; send such a request to /v1/chat/completions", what)
+}
+
 // peekMessage looks into messages[i].
 func peekMessage(g *dialect.Gist, raw []byte, i int) error {
 	path := func() string { return dialect.Index("messages", i) }
@@ -115,10 +128,17 @@ func peekMessage(g *dialect.Gist, raw []byte, i int) error {
 			role = it.Raw()
 		case "content":
 			content = it.Raw()
+		case "tool_calls":
+			if !rawjson.Empty(it.Raw()) {
+				return ofChat(path()+".tool_calls", "is how")
+			}
 		}
 	}
 	if kind := rawjson.Of(role); kind != rawjson.String {
 		return dialect.InvalidRequest(path()+".role", "must be a string, not %s", kind)
+	}
+	if word := rawjson.Text(role); string(word) == "tool" || string(word) == "function" {
+		return ofChat(path()+".role", `must be user, assistant or system; "`+string(word)+`" is how`)
 	}
 	blocks, err := readBlocks(g, content, path)
 	if err != nil {

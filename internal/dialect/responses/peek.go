@@ -18,11 +18,13 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	}
 	p.Remember = true
 	var g dialect.Gist
-	var input []byte
+	var input, messages []byte
 	for it := b.Members(); it.Next(); {
 		switch string(it.Key()) {
 		case "input":
 			input = it.Raw()
+		case "messages":
+			messages = it.Raw()
 		case "instructions":
 			g.System(it.Raw())
 		case "store":
@@ -41,6 +43,9 @@ func (Format) Peek(body []byte) (dialect.Peek, error) {
 	}
 	switch kind := rawjson.Of(input); kind {
 	case rawjson.None, rawjson.Null: // a stored prompt or the end of a chain of answers may take its place
+		if !rawjson.Empty(messages) {
+			return p, dialect.InvalidRequest("input", "is required; a request with messages is one of OpenAI Chat Completions or Anthropic Messages: send it to /v1/chat/completions or /v1/messages")
+		}
 	case rawjson.String:
 		g.Turn(llm.InitiatorUser, true)
 		g.UserText(input)
