@@ -152,22 +152,6 @@ func (x *exchange) answerID() (id string, own bool) {
 	return "detour-" + x.rec.ID, false
 }
 
-// inband makes an attempt's error of one that came inside a 200.
-func inband(f dialect.Failure) *providers.Error {
-	kind := providers.KindServer
-	switch {
-	case f.Code == dialect.Degenerate:
-		kind = providers.KindInvalid // of the model's making: no account is to blame, and asking again costs the same
-	case f.Status == http.StatusTooManyRequests:
-		kind = providers.KindRateLimit
-	case f.Status == http.StatusPaymentRequired:
-		kind = providers.KindQuota
-	case f.Status >= 400 && f.Status < 500:
-		kind = providers.KindInvalid
-	}
-	return &providers.Error{Kind: kind, Failure: f}
-}
-
 // tooLarge is the error for an answer over a limit of ours. Asking again would cost the same and end the same, and no
 // account is to blame.
 func tooLarge(err error) *providers.Error {

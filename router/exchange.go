@@ -445,7 +445,11 @@ func (x *exchange) fail(f dialect.Failure) {
 	if x.rec.Error == "" {
 		x.rec.Error = cmp.Or(f.Code, "invalid")
 	}
-	x.respondJSON(cmp.Or(f.Status, http.StatusBadGateway), format.AppendError(nil, f))
+	status := http.StatusBadGateway
+	if f.Status >= 400 {
+		status = f.StatusFor(format.Name())
+	}
+	x.respondJSON(status, format.AppendError(nil, f))
 }
 
 // failNoAccount says that nobody could be asked, and when to come back.
@@ -461,7 +465,11 @@ func (x *exchange) failNoAccount(err *NoAccountError) {
 		case providers.KindQuota:
 			f.Status, f.Code = http.StatusPaymentRequired, "quota_exceeded"
 		}
-		x.retryAfter(e.Until.Sub(x.table.Now()))
+	}
+	if err.Until.IsZero() {
+		x.advise(providers.KindLogin, 0) // whatever it is, it does not pass by itself
+	} else {
+		x.advise(err.Kind, err.Until.Sub(x.table.Now()))
 	}
 	x.rec.Error = f.Code
 	x.fail(f)
@@ -474,7 +482,7 @@ func (x *exchange) failUpstream(e *providers.Error) {
 		x.estimateTokens() // whoever counts tokens is about to ask, and must not wait for a limit to pass
 		return
 	}
-	f := e.Failure
+	f, wait := e.Failure, e.RetryAfter
 	x.rec.Error = e.Kind.String()
 	switch e.Kind {
 	case providers.KindAuth, providers.KindLogin, providers.KindSuspended:
@@ -486,11 +494,12 @@ func (x *exchange) failUpstream(e *providers.Error) {
 	case providers.KindCanceled: // and the client is still there
 		f.Status, f.Code = http.StatusServiceUnavailable, "account_changed"
 		f.Message = "detour: the account was changed or removed meanwhile; try again."
-		x.retryAfter(time.Second)
+		wait = time.Second
 	case providers.KindStalled:
 		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
 		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())
 	}
+	f.Status = statusOf(e.Kind, f.Status)
 	switch {
 	case f.Status < 400:
 		f.Status = http.StatusBadGateway
@@ -499,8 +508,10 @@ func (x *exchange) failUpstream(e *providers.Error) {
 		f.Message = "detour: the upstream refuses the account: " + cmp.Or(e.Hint, f.Message, e.Error())
 	}
 	f.Message = cmp.Or(f.Message, e.Error())
-	if e.RetryAfter > 0 {
-		x.retryAfter(e.RetryAfter)
+	if f.Status >= 500 || f.Status == http.StatusTooManyRequests {
+		x.advise(e.Kind, wait)
+	} else {
+		x.retryAfter(wait)
 	}
 	if e.RequestID != "" {
 		x.w.Header().Set("X-Request-Id", e.RequestID)

@@ -245,6 +245,10 @@ func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Clas
 		case llm.EventStart:
 			t.use = e.Usage
 		case llm.EventPing:
+		case llm.EventBlock: // of text that has been announced, none has come
+			if e.Part == nil || e.Part.Kind != llm.PartText {
+				class = max(class, dialect.Content)
+			}
 		case llm.EventSeal:
 			e.Part = t.seal(e.Part)
 			class = max(class, dialect.Content)

@@ -268,7 +268,7 @@ func TestKeysDoNotLeak(t *testing.T) {
 		o.Config.Retry.MaxSingleWait = 1
 	}, keyedAccounts()...)
 	var answers strings.Builder
-	for model, want := range map[string]int{"openai/gpt-4o": 429, "glm-4.7": 429, "deepseek-chat": 200, "no-such-model": 404} {
+	for model, want := range map[string]int{"openai/gpt-4o": 402, "glm-4.7": 402, "deepseek-chat": 200, "no-such-model": 404} {
 		status, body := w.post(t, "/v1/chat/completions", fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"hi %s"}]}`, model, strings.ReplaceAll(model, "/", "-")))
 		answers.WriteString(body)
 		if status != want {

@@ -152,6 +152,9 @@ func (t *tap) event(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 	case "content_block_start":
 		dst = t.ensureStart(dst)
 		dst = t.onBlockStart(dst, f.Data, h)
+		if string(rawjson.Text(rawjson.Get(h.block.Raw, "type"))) == "text" && rawjson.Empty(rawjson.Get(h.block.Raw, "text")) {
+			class = dialect.Meta // text has been announced and none has come
+		}
 	case "content_block_delta":
 		dst = t.ensureStart(dst)
 		var failure *dialect.Failure

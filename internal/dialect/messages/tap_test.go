@@ -259,7 +259,7 @@ func TestClassesLetTheRelayHoldBack(t *testing.T) {
 	t.Parallel()
 	in := ": c\n\n" + ev("ping", "") + start() + ev("ping", "") + textBlock("0") + blockStop("0") + end() + "data: [DONE]\n\n"
 	const meta, content, terminal = dialect.Meta, dialect.Content, dialect.Terminal
-	want := []dialect.Class{meta, meta, meta, meta, content, content, content, terminal, terminal, meta}
+	want := []dialect.Class{meta, meta, meta, meta, meta, content, content, terminal, terminal, meta} // text that is announced only is none yet
 	if got := dialecttest.Relay(messages.Format{}, dialecttest.Options(), strings.NewReader(in)).Classes; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
