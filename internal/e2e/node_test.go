@@ -3,16 +3,12 @@
 package e2e_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // installing holds a lock for each folder of packages.
@@ -41,14 +37,8 @@ func npm(t *testing.T, family string, packages ...string) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, "npm", append([]string{"install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock", "--prefix", dir}, packages...)...)
-	c.Dir = dir
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Run(); err != nil {
-		t.Skipf("SKIPPED: %s could not be installed from npm: %v\n%s", family, err, out.String())
+	if err := installed(t, dir, packages); err != nil {
+		t.Skipf("SKIPPED: %s could not be installed from npm: %v", family, err)
 	}
 	if err := os.WriteFile(stamp, []byte(want), 0o644); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if code, done := inNamespace(); done {
+		os.Exit(code)
+	}
 	dir, err := os.MkdirTemp("", "detour-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
