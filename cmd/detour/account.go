@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,8 @@ type listed struct {
 	Settings   map[string]string `json:"settings"`
 	// Live is how it fares in the detour that runs; left out when none does.
 	Live *router.AccountStatus `json:"live,omitempty"`
+	// PremiumLeft is what the upstream said last of its premium requests; left out when it did not.
+	PremiumLeft *float64 `json:"premium_left,omitempty"`
 	// Used is false for an account that is disabled, or that a variable of the environment stands in for.
 	Used bool `json:"used"`
 }
@@ -144,8 +147,8 @@ func newAccountList(h *host) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List accounts",
 		Long: `List prints every account with its provider, tier, source and whether it is
-used; and while detour runs how each fares there: its state, until when that
-lasts, and when it served last. With no account it prints none and succeeds.`,
+used; what its upstream said last of premium requests; and while detour runs how
+each fares there: its state, why and until when, and when it served last. With no account it prints none and succeeds.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := h.accounts()
@@ -156,8 +159,11 @@ lasts, and when it served last. With no account it prints none and succeeds.`,
 			if err != nil {
 				return err
 			}
-			live := liveStates(c.Context(), s)
+			live, left := liveStates(c.Context(), s), premiumLeft(c.Context(), s)
 			for i := range list {
+				if n, ok := left[list[i].ID]; ok {
+					list[i].PremiumLeft = &n
+				}
 				if st, ok := live[list[i].ID]; ok && list[i].Used {
 					list[i].Live = &st
 				}
@@ -171,9 +177,9 @@ lasts, and when it served last. With no account it prints none and succeeds.`,
 			}
 			rows := make([][]cell, len(list))
 			for i, l := range list {
-				rows[i] = append([]cell{text(l.ID), text(l.Provider), text(l.Tier), word(l.Auth), text(l.Source), yesNo(l.Used)}, liveCells(l.Live)...)
+				rows[i] = append([]cell{text(l.ID), text(l.Provider), text(l.Tier), word(l.Auth), text(l.Source), yesNo(l.Used)}, liveCells(&l)...)
 			}
-			return h.table([]string{"id", "provider", "tier", "auth", "source", "used", "state", "until", "last_used"}, rows)
+			return h.table([]string{"id", "provider", "tier", "auth", "source", "used", "state", "until", "last_used", "premium_left", "why"}, rows)
 		},
 	}
 	jsonFlag(c, &asJSON)
@@ -181,9 +187,14 @@ lasts, and when it served last. With no account it prints none and succeeds.`,
 }
 
 // liveCells says how an account fares, with dashes where no detour runs.
-func liveCells(st *router.AccountStatus) []cell {
+func liveCells(l *listed) []cell {
+	left := word("")
+	if l.PremiumLeft != nil {
+		left = number(math.Floor(*l.PremiumLeft*10) / 10)
+	}
+	st := l.Live
 	if st == nil {
-		return []cell{word(""), word(""), word("")}
+		return []cell{word(""), word(""), word(""), left, word("")}
 	}
 	now, state, until := time.Now(), st.State, st.Until
 	if state == "ok" && st.Premium != "" {
@@ -197,7 +208,7 @@ func liveCells(st *router.AccountStatus) []cell {
 	if !st.LastUsed.IsZero() {
 		used = cell{span(now.Sub(st.LastUsed)) + " ago", st.LastUsed.UTC().Format(time.RFC3339)}
 	}
-	return []cell{text(state), ends, used}
+	return []cell{text(state), ends, used, left, word(cmp.Or(st.Why, st.Premium))}
 }
 
 func newAccountShow(h *host) *cobra.Command {
@@ -217,6 +228,9 @@ func newAccountShow(h *host) *cobra.Command {
 			if st, ok := liveStates(c.Context(), s)[l.ID]; ok && l.Used {
 				l.Live = &st
 			}
+			if n, ok := premiumLeft(c.Context(), s)[l.ID]; ok {
+				l.PremiumLeft = &n
+			}
 			if asJSON {
 				return h.json(l)
 			}
@@ -225,12 +239,15 @@ func newAccountShow(h *host) *cobra.Command {
 			f.add("", "provider", text(l.Provider))
 			f.add("", "tier", text(l.Tier))
 			f.add("", "used", yesNo(l.Used))
-			if st := l.Live; st != nil {
-				cells := liveCells(st)
+			if l.Live != nil {
+				cells := liveCells(&l)
 				f.add("", "state", cells[0])
 				f.add("", "until", cells[1])
-				f.add("", "why", word(cmp.Or(st.Why, st.Premium)))
+				f.add("", "why", cells[4])
 				f.add("", "last_used", cells[2])
+			}
+			if l.PremiumLeft != nil {
+				f.add("", "premium_left", liveCells(&l)[3])
 			}
 			f.add("", "auth", word(l.Auth))
 			f.add("", "credential", text(l.Credential))

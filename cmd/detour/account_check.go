@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"detour/internal/app"
+	"detour/internal/ledger"
 	"detour/providers"
 	"detour/router"
 )
@@ -28,6 +29,24 @@ func liveStates(ctx context.Context, s settings) map[string]router.AccountStatus
 		return states
 	}
 	return nil
+}
+
+// premiumLeft is what the upstream of each account said last of its premium requests, as the usage ledger holds it.
+func premiumLeft(ctx context.Context, s settings) map[string]float64 {
+	r, err := ledger.OpenReader(ctx, app.LedgerPath(s.paths))
+	if err != nil {
+		return nil // nothing is recorded; the usage verb says why
+	}
+	defer r.Close()
+	list, err := r.Allowances(ctx)
+	if err != nil {
+		return nil
+	}
+	left := map[string]float64{}
+	for _, a := range list {
+		left[a.Account] = a.Left
+	}
+	return left
 }
 
 // checked is what a test of an account found; its shape is documented in docs/cli-json.md.

@@ -113,7 +113,7 @@ func TestTerminalTablesHaveHeads(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"account", "list"}, []string{`^ID +PROVIDER +TIER +AUTH +SOURCE +USED +STATE +UNTIL +LAST USED$`, `^alice +github-copilot +active +exchange +accounts.toml +yes +- +- +-$`}},
+		{[]string{"account", "list"}, []string{`^ID +PROVIDER +TIER +AUTH +SOURCE +USED +STATE +UNTIL +LAST USED +PREMIUM LEFT +WHY$`, `^alice +github-copilot +active +exchange +accounts.toml +yes +- +- +- +- +-$`}},
 		{[]string{"models"}, []string{`^ID +VENDOR +ENDPOINTS +CONTEXT`, `^claude-sonnet-4.5 .* \d+k .* 1x +alice,free +github-copilot +-$`, ` disabled +github-copilot +-$`}},
 		{[]string{"headers", "--account", "alice", "--kind", "models"}, []string{`^models$`, `^  Authorization +Bearer \*\*\*$`}},
 		{[]string{"refresh", "--all"}, []string{`^ACCOUNT +RESULT +EXPIRES`, `^alice +renewed +in \d+m\d\ds +plus`}},
