@@ -53,6 +53,8 @@ type Error struct {
 	Failure dialect.Failure
 	// RetryAfter is how long the upstream asks to wait; 0 when it does not say.
 	RetryAfter time.Duration
+	// Lasting says that a rate limit is one of hours though RetryAfter is 0, so that waiting for its end is vain.
+	Lasting bool
 	// PerModel says that a rate limit concerns one model only.
 	PerModel bool
 	// WithTools says that KindEndpoint concerns only requests that declare tools.

@@ -71,7 +71,7 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 		return err
 	}
 	if e := gjson.GetBytes(body, "error"); x.call.Stream && e.IsObject() {
-		return inband(dialect.ParseFailure(0, "application/json", body))
+		return x.inband(dialect.ParseFailure(0, "application/json", body))
 	}
 	if x.call.Stream && (!x.call.Verbatim || x.frame != nil) {
 		return x.streamWhole(a, resp, body)

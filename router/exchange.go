@@ -160,6 +160,7 @@ func (x *exchange) try(ctx context.Context, a *providers.Account, r *rounds) (er
 	if late := x.table.accountPaces.wait(ctx, a.ID(), r); late != nil {
 		return late // the owner's wish, and no fault of the account's
 	}
+	x.wish.Begun = x.table.Now()
 	outcome = x.attempt(ctx, a)
 	return outcome
 }
@@ -189,6 +190,9 @@ func (r *rounds) again(ctx context.Context, e *providers.Error) bool {
 	switch e.Kind {
 	case providers.KindNetwork, providers.KindServer, providers.KindIncomplete, providers.KindOverloaded:
 	case providers.KindRateLimit:
+		if e.Lasting {
+			return false
+		}
 		most = maxRounds
 	default:
 		return false
@@ -499,6 +503,9 @@ func (x *exchange) failUpstream(e *providers.Error) {
 		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
 		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())
 	}
+	if e.Kind == providers.KindRateLimit {
+		wait = x.table.pool.restOf(e) // the account is not asked before
+	}
 	f.Status = statusOf(e.Kind, f.Status)
 	switch {
 	case f.Status < 400:
@@ -510,6 +517,9 @@ func (x *exchange) failUpstream(e *providers.Error) {
 	f.Message = cmp.Or(f.Message, e.Error())
 	if f.Status >= 500 || f.Status == http.StatusTooManyRequests {
 		x.advise(e.Kind, wait)
+		if e.Lasting {
+			x.w.Header().Set("X-Should-Retry", "false")
+		}
 	} else {
 		x.retryAfter(wait)
 	}

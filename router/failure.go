@@ -57,27 +57,38 @@ func (x *exchange) advise(k providers.Kind, wait time.Duration) {
 	}
 }
 
-// inband makes an attempt's error of one that came inside a 200.
-func inband(f dialect.Failure) *providers.Error {
+// inband makes an attempt's error of one that came inside a 200. The provider that said it knows best what it means.
+func (x *exchange) inband(f dialect.Failure) *providers.Error {
+	if f.Code == dialect.Degenerate { // of the model's making: no account is to blame, and asking again costs the same
+		return &providers.Error{Kind: providers.KindInvalid, Failure: f}
+	}
 	if f.Status < 400 {
 		// Its code or type tells the status that it would have had. What tells nothing is no statement of the upstream's
 		// about itself either.
+		f.Status = 0
 		if said := f.StatusFor(dialect.Messages); said != http.StatusInternalServerError {
 			f.Status = said
 		}
 	}
-	kind := providers.KindServer
-	switch {
-	case f.Code == dialect.Degenerate:
-		kind = providers.KindInvalid // of the model's making: no account is to blame, and asking again costs the same
-	case f.Status == http.StatusTooManyRequests:
-		kind = providers.KindRateLimit
-	case f.Status == http.StatusPaymentRequired:
-		kind = providers.KindQuota
-	case f.Status == statusOverloaded, f.Status == http.StatusServiceUnavailable:
-		kind = providers.KindOverloaded
-	case f.Status >= 400 && f.Status < 500:
-		kind = providers.KindInvalid
+	if j, ok := x.table.Providers[x.rec.Provider].(providers.Judge); ok {
+		if e := j.Judge(f); e != nil {
+			return e
+		}
 	}
-	return &providers.Error{Kind: kind, Failure: f}
+	return &providers.Error{Kind: kindOfStatus(f.Status), Failure: f}
+}
+
+// kindOfStatus is what a status means by itself; 0 is one that is not known.
+func kindOfStatus(status int) providers.Kind {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return providers.KindRateLimit
+	case status == http.StatusPaymentRequired:
+		return providers.KindQuota
+	case status == statusOverloaded, status == http.StatusServiceUnavailable:
+		return providers.KindOverloaded
+	case status >= 400 && status < 500:
+		return providers.KindInvalid
+	}
+	return providers.KindServer
 }

@@ -26,6 +26,8 @@ type PoolConfig struct {
 const (
 	// maxAffinities bounds the memory of conversations; the one that was quiet longest is forgotten first.
 	maxAffinities = 10_000
+	// maxModels bounds the models of an account that rest by themselves.
+	maxModels = 1000
 	// breakAfter failures in a row that are the upstream's, an account is left alone for breakFor; then one exchange
 	// tries whether it is well again.
 	breakAfter = 5
@@ -33,6 +35,10 @@ const (
 	// longReset is how far away a reset may be without being checked once: an upstream that names a time next month
 	// is often wrong, and a person may have bought more meanwhile.
 	longReset = 10 * time.Minute
+	// lastingLimit is the rest of an account whose limit is one of hours, when the upstream does not say how many.
+	lastingLimit = 30 * time.Minute
+	// clockSlack is how far clocks are corrected without meaning anything.
+	clockSlack = time.Minute
 )
 
 // Pool chooses accounts and remembers how they fared. It is safe for concurrent use.
@@ -67,6 +73,7 @@ type binding struct {
 type state struct {
 	kind  providers.Kind
 	why   string
+	since time.Time // when that was noted
 	until time.Time
 	// check is when one exchange may test a reset that is far away; the zero time when nothing is left to test.
 	check time.Time
@@ -84,6 +91,12 @@ func (s state) soft() bool {
 		return true
 	}
 	return false
+}
+
+// refuted tells whether the good end of an attempt shows that s holds no longer: not if s was noted while the attempt
+// was under way, such as a limit that others met during a long answer.
+func (s state) refuted(begun, ended time.Time) bool {
+	return !s.since.After(begun) || s.since.After(ended)
 }
 
 func (s state) limit() bool {
@@ -131,6 +144,8 @@ type Wish struct {
 	Owner        string   // the account that alone can read what the request carries; "" for none
 	Premium      bool     // the model costs premium requests
 	Waited       string   // the account whose limit the exchange waited out; "" for none
+	// Begun is when the attempt began. What is learned of an account meanwhile outlives the attempt's good end.
+	Begun time.Time
 }
 
 // NoAccountError says why nobody can serve a request.
@@ -230,10 +245,10 @@ func (p *Pool) fit(m *member, w Wish, now time.Time) (state, bool) {
 	return state{}, true
 }
 
-// resting tells whether s still holds. A clock that was set back far must not keep an account out for years, so no
-// rest is believed to be longer than a month.
+// resting tells whether s still holds. A clock that was set back must not keep an account out for hours or years: a
+// state that was noted in what is the future now holds no longer, and no rest is believed to be longer than a month.
 func (p *Pool) resting(s state, now time.Time) bool {
-	return s.why != "" && now.Before(s.until) && s.until.Sub(now) < 32*24*time.Hour
+	return s.why != "" && now.Before(s.until) && s.until.Sub(now) < 32*24*time.Hour && s.since.Sub(now) < clockSlack
 }
 
 func (p *Pool) bound(key uint64, now time.Time) string {
@@ -295,11 +310,15 @@ func (p *Pool) Release(a *providers.Account, w Wish, err error) {
 	if err == nil {
 		m.served++
 		m.broken = 0
-		m.state = state{}
-		if w.Premium {
+		if m.state.refuted(w.Begun, m.used) {
+			m.state = state{}
+		}
+		if w.Premium && m.premium.refuted(w.Begun, m.used) {
 			m.premium = state{}
 		}
-		delete(m.models, w.Model)
+		if m.models[w.Model].refuted(w.Begun, m.used) {
+			delete(m.models, w.Model)
+		}
 		p.bind(w.Conversation, a.ID())
 		return
 	}
@@ -361,14 +380,22 @@ func (p *Pool) forget(now time.Time) {
 // note records a failure as a state. Failures that are nobody's, or the client's, leave none.
 func (p *Pool) note(m *member, w Wish, e *providers.Error) {
 	now := p.now()
-	s := state{kind: e.Kind, why: describe(e)}
+	s := state{kind: e.Kind, why: describe(e), since: now}
 	rest := e.RetryAfter
 	switch e.Kind {
 	case providers.KindInvalid, providers.KindTooLong, providers.KindCanceled, providers.KindEndpoint:
 		return
 	case providers.KindModel:
 		s.until = now.Add(max(rest, 10*time.Minute))
-		m.models[w.Model] = s
+		p.restModel(m, w.Model, s)
+		return
+	case providers.KindOverloaded:
+		s.until = now.Add(cmp.Or(rest, p.cfg.Cooldown))
+		if e.PerModel {
+			p.restModel(m, w.Model, s) // the account's other models are as well as ever
+		} else {
+			m.state = s
+		}
 		return
 	case providers.KindRateLimit, providers.KindQuota:
 		p.limit(m, w, e, s, now)
@@ -389,19 +416,26 @@ func (p *Pool) note(m *member, w Wish, e *providers.Error) {
 	m.state = s
 }
 
+// restModel notes a state of one model. Clients name models as they like, so those that are well again are forgotten.
+func (p *Pool) restModel(m *member, model string, s state) {
+	if len(m.models) >= maxModels {
+		maps.DeleteFunc(m.models, func(_ string, old state) bool { return !p.resting(old, s.since) })
+	}
+	if len(m.models) < maxModels {
+		m.models[model] = s
+	}
+}
+
 // limit notes a limit: of one model, of the models that cost premium requests, or of the account. A reset that is far
 // away is checked once before it is believed.
 func (p *Pool) limit(m *member, w Wish, e *providers.Error, s state, now time.Time) {
-	rest := cmp.Or(e.RetryAfter, p.cfg.Cooldown)
-	if e.Kind == providers.KindQuota {
-		rest = cmp.Or(e.RetryAfter, time.Hour)
-	}
+	rest := p.restOf(e)
 	s.until = now.Add(rest)
 	before := m.state
 	store := func(s state) { m.state = s }
 	switch {
 	case e.Kind == providers.KindRateLimit && e.PerModel:
-		before, store = m.models[w.Model], func(s state) { m.models[w.Model] = s }
+		before, store = m.models[w.Model], func(s state) { p.restModel(m, w.Model, s) }
 	case e.Kind == providers.KindQuota && w.Premium:
 		before, store = m.premium, func(s state) { m.premium = s }
 	}
@@ -414,6 +448,19 @@ func (p *Pool) limit(m *member, w Wish, e *providers.Error, s state, now time.Ti
 		s.check = before.check
 	}
 	store(s)
+}
+
+// restOf is how long an account rests that met the limit e.
+func (p *Pool) restOf(e *providers.Error) time.Duration {
+	switch {
+	case e.RetryAfter > 0:
+		return e.RetryAfter
+	case e.Kind == providers.KindQuota:
+		return time.Hour
+	case e.Lasting:
+		return max(p.cfg.Cooldown, lastingLimit)
+	}
+	return p.cfg.Cooldown
 }
 
 func describe(e *providers.Error) string {

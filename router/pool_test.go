@@ -222,6 +222,62 @@ func TestClockJumps(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("back by hours does not make a minute's rest one of hours", func(t *testing.T) {
+		t.Parallel()
+		clk := newClock()
+		p := router.NewPool(router.PoolConfig{}, accounts("a"), clk.now)
+		pick(t, p, router.Wish{}, failure(providers.KindRateLimit, time.Minute))
+		clk.add(-8 * time.Hour)
+		if _, err := p.Pick(router.Wish{}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a small correction changes nothing", func(t *testing.T) {
+		t.Parallel()
+		clk := newClock()
+		p := router.NewPool(router.PoolConfig{}, accounts("a"), clk.now)
+		pick(t, p, router.Wish{}, failure(providers.KindRateLimit, time.Minute))
+		clk.add(-time.Second)
+		if _, err := p.Pick(router.Wish{}); err == nil {
+			t.Error("the account is served before its time")
+		}
+	})
+}
+
+// A long answer that began before others met a limit says nothing against the limit.
+func TestAnOldSuccessDoesNotEndANewLimit(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]*providers.Error{
+		"of the account": failure(providers.KindRateLimit, time.Hour),
+		"of a model":     {Kind: providers.KindRateLimit, PerModel: true, RetryAfter: time.Hour},
+		"of premium":     {Kind: providers.KindQuota, RetryAfter: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clk := newClock()
+			p := router.NewPool(router.PoolConfig{}, accounts("a"), clk.now)
+			long := router.Wish{Conversation: 1, Model: "m", Premium: true, Begun: clk.now()}
+			a, err := p.Pick(long)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clk.add(time.Second)
+			short := router.Wish{Conversation: 2, Model: "m", Premium: true, Begun: clk.now()}
+			pick(t, p, short, limit)
+			clk.add(time.Second)
+			p.Release(a, long, nil)
+			if _, err := p.Pick(short); err == nil {
+				t.Error("the limit is forgotten")
+			}
+			clk.add(time.Second)
+			later := short
+			later.Begun = clk.now()
+			p.Release(a, later, nil) // whoever began after it was told otherwise
+			if _, err := p.Pick(short); err != nil {
+				t.Errorf("the limit outlives a proof to the contrary: %v", err)
+			}
+		})
+	}
 }
 
 func TestAffinityIsBoundedAndEnds(t *testing.T) {

@@ -65,6 +65,7 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	defer func() { *held = buf }()
 
 	holding := true // nothing but preamble so far
+	inside := false // the upstream said itself that it failed
 	var cause error
 	for cause == nil {
 		f, err := frames.Next()
@@ -76,8 +77,9 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 				x.keep.saw(buf[from:], class)
 			}
 			if class == dialect.Failed {
+				inside = true
 				if holding && out.abandon() {
-					return inband(s.failure())
+					return x.inband(s.failure())
 				}
 				err = io.EOF // what comes then is not for the client, and may still be charged for
 			}
@@ -123,8 +125,8 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	switch f := s.failure(); {
 	case err == nil:
 		return nil
-	case f.Code == dialect.Degenerate:
-		return inband(f)
+	case inside:
+		return x.inband(f)
 	}
 	return incomplete(err)
 }

@@ -338,7 +338,7 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	answer, ok := fold.Answer()
 	switch {
 	case fold.Err() != nil:
-		return inband(failureOf(fold.Err()))
+		return x.inband(failureOf(fold.Err()))
 	case !ok:
 		return incomplete(io.ErrUnexpectedEOF)
 	}

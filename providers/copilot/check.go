@@ -66,6 +66,23 @@ func (p *Provider) Check(resp *http.Response) error {
 			e.RetryAfter = retryInText(e.Failure.Message)
 		}
 	}
+	e.Lasting = v.lasting && e.RetryAfter == 0
+	return e
+}
+
+// Judge implements providers.Judge.
+func (p *Provider) Judge(f dialect.Failure) *providers.Error {
+	said := f
+	if said.Status == 0 {
+		said.Status = http.StatusInternalServerError // what tells nothing is the upstream's own trouble
+	}
+	v := verdict(said, false, nil)
+	e := &providers.Error{Kind: v.kind, PerModel: v.perModel, WithTools: v.withTools, Hint: v.hint, Failure: f}
+	switch e.Kind {
+	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded:
+		e.RetryAfter = retryInText(f.Message)
+	}
+	e.Lasting = v.lasting && e.RetryAfter == 0
 	return e
 }
 
@@ -86,6 +103,7 @@ func bearer(r *http.Request) secret.String {
 type ruling struct {
 	kind      providers.Kind
 	perModel  bool
+	lasting   bool
 	withTools bool
 	hint      string
 }
@@ -105,8 +123,10 @@ func byCode(code string) (ruling, bool) {
 		return ruling{kind: providers.KindInvalid}, true
 	case "user_model_rate_limited":
 		return ruling{kind: providers.KindRateLimit, perModel: true}, true
-	case "rate_limited", "user_global_rate_limited", "user_weekly_rate_limited", "integration_rate_limited", "agent_mode_limit_exceeded", "extension_blocked":
+	case "rate_limited", "integration_rate_limited", "agent_mode_limit_exceeded":
 		return ruling{kind: providers.KindRateLimit}, true
+	case "user_global_rate_limited", "user_weekly_rate_limited", "extension_blocked": // windows of hours and days, and a ban
+		return ruling{kind: providers.KindRateLimit, lasting: true}, true
 	case "model_overloaded", "upstream_provider_rate_limit":
 		return ruling{kind: providers.KindOverloaded, perModel: true}, true
 	case "quota_exceeded", "free_quota_exceeded", "overage_limit_reached", "billing_not_configured":

@@ -55,6 +55,23 @@ func (p *Provider) Check(resp *http.Response) error {
 	return e
 }
 
+// Judge implements providers.Judge.
+func (p *Provider) Judge(f dialect.Failure) *providers.Error {
+	said := f
+	if said.Status == 0 {
+		said.Status = http.StatusInternalServerError // what tells nothing is the upstream's own trouble
+	}
+	e := &providers.Error{Failure: said}
+	p.rule(e, false, nil)
+	e.Failure = f
+	switch e.Kind {
+	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded:
+		e.RetryAfter = retryInText(f.Message)
+	}
+	e.Hint = cmp.Or(e.Hint, p.hint(e.Kind))
+	return e
+}
+
 // keyOf is the key that r carried, in whichever way.
 func keyOf(r *http.Request) secret.String {
 	if r == nil {
