@@ -26,6 +26,9 @@ const (
 	catalogueTTL     = 10 * time.Minute // upstreams ask not to be asked more often
 	catalogueRetry   = 15 * time.Second // after a fetch that told nothing
 	catalogueTimeout = 20 * time.Second
+	// catalogueGrace is how long the first requests wait for accounts that are slow to list their models once one account
+	// has: an account that is broken must not hold up the others.
+	catalogueGrace = 2 * time.Second
 )
 
 // catalogue is one immutable picture of which account has which model.
@@ -154,7 +157,15 @@ type catalogues struct {
 	retired  bool       // a newer table has taken over: nothing is fetched any more
 	listings map[string]listing
 	current  *catalogue
-	flight   chan struct{} // closed when the fetch under way ends; nil when there is none
+	partial  bool      // current lacks accounts that have yet to answer for the first time
+	flight   *fetching // the fetch under way; nil when there is none
+}
+
+// fetching is a fetch of what is due.
+type fetching struct {
+	some func()        // some account has listed its models; may be called often
+	any  chan struct{} // closed by some
+	done chan struct{} // closed when all have answered, or are given up
 }
 
 func newCatalogues(life context.Context, cfg Config, observe func(*providers.Account, error), now func() time.Time) *catalogues {
@@ -185,33 +196,56 @@ func (c *catalogues) known() *catalogue {
 // get returns the catalogue, fetching what is due. While an old picture exists nobody waits for a new one.
 func (c *catalogues) get(ctx context.Context) *catalogue {
 	c.mu.Lock()
-	cur, done := c.current, c.flight
-	if done == nil && !c.retired && c.life.Err() == nil && c.due() {
-		done = make(chan struct{})
-		c.flight = done
-		go c.fetch(done) // owned by c; ends with its life or catalogueTimeout; joined through done
+	cur, f := c.current, c.flight
+	if f == nil && !c.retired && c.life.Err() == nil && c.due() {
+		f = &fetching{any: make(chan struct{}), done: make(chan struct{})}
+		f.some = sync.OnceFunc(func() { close(f.any) })
+		c.flight = f
+		go c.fetch(f) // owned by c; ends with its life or catalogueTimeout; joined through done
 	}
 	c.mu.Unlock()
-	if !cur.empty() || done == nil {
+	if !cur.empty() || f == nil {
 		return cur
 	}
 	select {
-	case <-done:
+	case <-f.any:
+		grace := time.NewTimer(catalogueGrace)
+		defer grace.Stop()
+		select {
+		case <-grace.C:
+		case <-f.done:
+		case <-ctx.Done():
+		}
+	case <-f.done:
 	case <-ctx.Done():
 	}
+	return c.known()
+}
+
+// whole is get for those to whom it matters that no account is missing.
+func (c *catalogues) whole(ctx context.Context) *catalogue {
+	cur := c.get(ctx)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.current
+	f, partial := c.flight, c.partial
+	c.mu.Unlock()
+	if f == nil || !partial {
+		return cur
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+	}
+	return c.known()
 }
 
 // retire lets nothing be fetched any more and joins a fetch that is under way.
 func (c *catalogues) retire() {
 	c.mu.Lock()
 	c.retired = true
-	done := c.flight
+	f := c.flight
 	c.mu.Unlock()
-	if done != nil {
-		<-done
+	if f != nil {
+		<-f.done
 	}
 }
 
@@ -231,11 +265,12 @@ func (c *catalogues) accountDue(a *providers.Account, now time.Time) bool {
 	return !fresh && !justTried
 }
 
-func (c *catalogues) fetch(done chan struct{}) {
-	defer close(done)
+func (c *catalogues) fetch(f *fetching) {
+	defer close(f.done)
 	ctx, cancel := context.WithTimeout(c.life, catalogueTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
+	first := c.known().empty() // and somebody waits for what comes
 	for _, a := range c.accounts {
 		c.mu.Lock()
 		due := c.accountDue(a, c.now())
@@ -254,7 +289,13 @@ func (c *catalogues) fetch(done chan struct{}) {
 				l.models, l.fetched = models, l.tried
 			}
 			c.listings[a.ID()] = l
+			if err == nil && first {
+				c.current, c.partial = c.merge(), true
+			}
 			c.mu.Unlock()
+			if err == nil {
+				f.some()
+			}
 			if err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Warn("list models", "account", a.ID(), "err", err)
 				c.observe(a, err)
@@ -264,7 +305,7 @@ func (c *catalogues) fetch(done chan struct{}) {
 	wg.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.current = c.merge()
+	c.current, c.partial = c.merge(), false
 	c.flight = nil
 }
 

@@ -391,6 +391,11 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	cat := x.table.models.get(x.req.Context())
 	res, err := x.table.Models.resolve(name, mode, cat, x.table.allowed(&x.route, &x.client))
 	if err != nil {
+		if full := x.table.models.whole(x.req.Context()); full != cat {
+			res, err = x.table.Models.resolve(name, mode, full, x.table.allowed(&x.route, &x.client))
+		}
+	}
+	if err != nil {
 		f := err.(*unknownModelError).failure()
 		return &f
 	}
@@ -503,8 +508,8 @@ func (x *exchange) failUpstream(e *providers.Error) {
 		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
 		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())
 	}
-	if e.Kind == providers.KindRateLimit {
-		wait = x.table.pool.restOf(e) // the account is not asked before
+	if e.Kind == providers.KindRateLimit || e.Kind == providers.KindQuota {
+		wait = x.table.pool.back(x.wish, e)
 	}
 	f.Status = statusOf(e.Kind, f.Status)
 	switch {
@@ -558,11 +563,11 @@ func (x *exchange) done() {
 	if x.rec.Status == 0 && x.rec.Error == providers.KindCanceled.String() {
 		x.rec.Status = 499 // the client left; nothing was sent
 	}
+	if x.table.OnExchange != nil {
+		x.table.OnExchange(&x.rec) // before the client can ask again: what this cost counts for that
+	}
 	if x.req.ProtoMajor == 1 && x.rec.Error == "" && x.rec.Status >= 200 {
 		_ = http.NewResponseController(x.w).Flush() // the client need not wait for the log
 	}
 	record.Log(x.req.Context(), x.table.Logger, &x.rec)
-	if x.table.OnExchange != nil {
-		x.table.OnExchange(&x.rec)
-	}
 }

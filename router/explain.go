@@ -103,7 +103,7 @@ func (e *Explanation) refuse(why string) { e.Outcome, e.Why = "refuse", why }
 
 // explainModel finds out who would serve x.
 func (t *table) explainModel(ctx context.Context, out *Explanation, x *exchange, hostProvider string) {
-	cat := t.models.get(ctx)
+	cat := t.models.whole(ctx)
 	switch {
 	case x.route.mode == ModeSwitch && hostProvider == "":
 		out.refuse("route mode switch keeps to the provider whose host was called, and this host is nobody's that detour knows")

@@ -32,7 +32,7 @@ const (
 
 // listModels answers GET /models and GET /models/{id} from the merged catalogue, in the shape that the caller expects.
 func (x *exchange) listModels(id string) {
-	cat := x.table.models.get(x.req.Context())
+	cat := x.table.models.whole(x.req.Context())
 	shape := x.shape()
 	switch shape {
 	case listAnthropic:

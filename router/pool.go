@@ -331,7 +331,9 @@ func (p *Pool) Observe(a *providers.Account, err error) {
 	switch e.Kind {
 	case providers.KindLogin, providers.KindSuspended, providers.KindPolicy:
 	default:
-		return // what passes by itself says nothing of the next exchange
+		if lease, failed := a.Current(); failed == nil || !lease.Token.IsZero() {
+			return // what passes by itself says nothing of the next exchange
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -461,6 +463,29 @@ func (p *Pool) restOf(e *providers.Error) time.Duration {
 		return max(p.cfg.Cooldown, lastingLimit)
 	}
 	return p.cfg.Cooldown
+}
+
+// back is how long it takes until w can be served after it met the limit e: until the account is asked again, or with
+// FailoverOnLimit the soonest of all that may serve. A spent allowance may be filled up at any time, so of that only
+// what the upstream says is told.
+func (p *Pool) back(w Wish, e *providers.Error) time.Duration {
+	wait := e.RetryAfter
+	if e.Kind == providers.KindRateLimit {
+		wait = p.restOf(e)
+	}
+	if !p.cfg.FailoverOnLimit {
+		return wait
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	w.Tried, w.Waited = nil, ""
+	for _, m := range p.members {
+		if s, ok := p.fit(m, w, now); ok && s.limit() && wait > 0 {
+			wait = min(wait, max(s.until.Sub(now), 0))
+		}
+	}
+	return wait
 }
 
 func describe(e *providers.Error) string {

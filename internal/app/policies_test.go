@@ -1,12 +1,17 @@
 package app_test
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"detour/internal/app"
 	"detour/internal/config"
@@ -133,6 +138,7 @@ func TestWhatBecomesOfFailures(t *testing.T) {
 					MaxAttempts: 3, MaxConnectionRetries: 3, InitialBackoff: time.Millisecond, Multiplier: 2, MaxSingleWait: 10 * time.Millisecond, MaxWait: 20 * time.Millisecond,
 				}
 			}, names...)
+			w.listed()
 			for i, row := range rows {
 				for of, want := range map[string]string{"alone": row.alone, "three": row.three} {
 					if failover && of == "three" {
@@ -148,14 +154,27 @@ func TestWhatBecomesOfFailures(t *testing.T) {
 	}
 }
 
+// listed waits until every account has said which models it has, or that it cannot.
+func (w *world) listed() {
+	w.t.Helper()
+	resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models") //nolint:noctx // it ends with the world
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+}
+
 // outcome asks once through a profile and says what became of it.
 func (w *world) outcome(now time.Time, profile string, stream bool) string {
 	w.t.Helper()
-	mine := func(r sim.Request) bool {
-		return strings.HasPrefix(r.Account, profile) && (r.Op == sim.OpChat || r.Op == sim.OpResponses || r.Op == sim.OpMessages)
-	}
-	body := fmt.Sprintf(`{"model":"gpt-4o","stream":%t,"messages":[{"role":"user","content":"hello"}]}`, stream)
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.app.APIAddr()+"/"+profile+"/v1/chat/completions", strings.NewReader(body))
+	return w.became(now, profile, "/"+profile+"/v1/chat/completions", fmt.Sprintf(`{"model":"gpt-4o","stream":%t,"messages":[{"role":"user","content":"hello"}]}`, stream))
+}
+
+// became asks and says what became of it, of the accounts whose names begin with prefix.
+func (w *world) became(now time.Time, prefix, path, body string) string {
+	w.t.Helper()
+	before := w.sim.Requests()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.app.APIAddr()+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -166,15 +185,17 @@ func (w *world) outcome(now time.Time, profile string, stream bool) string {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	var out strings.Builder
-	for _, r := range w.sim.Requests(mine) {
-		out.WriteString(strings.TrimPrefix(r.Account, profile))
+	for _, r := range w.sim.Requests()[len(before):] {
+		if r.Op == sim.OpChat || r.Op == sim.OpResponses || r.Op == sim.OpMessages {
+			out.WriteString(strings.TrimPrefix(r.Account, prefix))
+		}
 	}
 	fmt.Fprintf(&out, ": %d", resp.StatusCode)
 	if after := resp.Header.Get("Retry-After"); after != "" {
 		out.WriteString(", " + after)
 	}
 	for _, a := range w.app.Health().Accounts {
-		name, is := strings.CutPrefix(a.ID, profile)
+		name, is := strings.CutPrefix(a.ID, prefix)
 		switch {
 		case !is || len(name) != 1:
 		case a.State != "ok":
@@ -182,8 +203,337 @@ func (w *world) outcome(now time.Time, profile string, stream bool) string {
 		case len(a.Models) > 0:
 			fmt.Fprintf(&out, "; %s not for %s", name, strings.Join(a.Models, " "))
 		case a.Premium != "":
-			fmt.Fprintf(&out, "; %s not for premium", name)
+			fmt.Fprintf(&out, "; %s not for premium %s", name, a.PremiumUntil.Sub(now))
 		}
 	}
 	return out.String()
+}
+
+// step is what happens next in a story.
+type step struct {
+	after   time.Duration // on the clock, which may be set back
+	restart bool          // of detour
+	faults  string        // from now on, such as "a rate_limited=7, b internal"; "none" ends them
+	ask     string        // a conversation
+	model   string        // gpt-4o unless said
+	want    string        // as in TestWhatBecomesOfFailures
+}
+
+// TestWhatBecomesOfFailuresInTime goes on where that table ends: with requests that come later.
+func TestWhatBecomesOfFailuresInTime(t *testing.T) {
+	t.Parallel()
+	once := func(o *app.Options) {
+		o.Config.Retry = config.Retry{MaxAttempts: 3, MaxConnectionRetries: -1, InitialBackoff: time.Millisecond, Multiplier: 2, MaxSingleWait: 1, MaxWait: 1}
+	}
+	failover := func(o *app.Options) {
+		once(o)
+		o.Config.Pool.FailoverOnLimit = true
+	}
+	const month = 31 * 24 * time.Hour
+	for name, story := range map[string]struct {
+		accounts string
+		policy   func(*app.Options)
+		steps    []step
+	}{
+		"all accounts rest: the soonest is named": {"abc", failover, []step{
+			{faults: "a rate_limited=300, b rate_limited=60, c rate_limited=600", ask: "one", want: "abc: 429, 60; a rate_limit 5m0s; b rate_limit 1m0s; c rate_limit 10m0s"},
+			{ask: "two", want: ": 429, 60; a rate_limit 5m0s; b rate_limit 1m0s; c rate_limit 10m0s"},
+			{after: 10 * time.Second, ask: "two", want: ": 429, 50; a rate_limit 4m50s; b rate_limit 50s; c rate_limit 9m50s"},
+			{after: 50 * time.Second, faults: "none", ask: "two", want: "b: 200; a rate_limit 4m0s; c rate_limit 9m0s"},
+		}},
+		"a conversation stays where its limit is": {"ab", once, []step{
+			{ask: "one", want: "a: 200"},
+			{faults: "a rate_limited=300", ask: "one", want: "a: 429, 300; a rate_limit 5m0s"},
+			{ask: "one", want: ": 429, 300; a rate_limit 5m0s"},
+			{ask: "another", want: "b: 200; a rate_limit 5m0s"},
+			{after: 300 * time.Second, faults: "none", ask: "one", want: "a: 200"},
+		}},
+		"a limit that outlasts a restart": {"ab", failover, []step{
+			{faults: "a rate_limited=300, b rate_limited=400", ask: "one", want: "ab: 429, 300; a rate_limit 5m0s; b rate_limit 6m40s"},
+			{after: time.Minute, restart: true, ask: "one", want: ": 429, 240; a rate_limit 4m0s; b rate_limit 5m40s"},
+			{after: 240 * time.Second, faults: "none", ask: "one", want: "a: 200; b rate_limit 1m40s"},
+		}},
+		"a login that is dead is tried again after a restart": {"a", once, []step{
+			{faults: "a pat", ask: "one", want: "a: 503; a login 10m0s"},
+			{ask: "one", want: ": 503, 600; a login 10m0s"},
+			{restart: true, faults: "none", ask: "one", want: "a: 200"},
+		}},
+		"the clock jumps ahead": {"a", once, []step{
+			{faults: "a rate_limited=3600", ask: "one", want: "a: 429, 3600; a rate_limit 1h0m0s"},
+			{after: 8 * time.Hour, faults: "none", ask: "one", want: "a: 200"},
+		}},
+		"the clock is set back": {"a", once, []step{
+			{faults: "a rate_limited=3600", ask: "one", want: "a: 429, 3600; a rate_limit 1h0m0s"},
+			{after: -time.Second, ask: "one", want: ": 429, 3601; a rate_limit 1h0m1s"},
+			{after: -8 * time.Hour, faults: "none", ask: "one", want: "a: 200"},
+		}},
+		"an absurd wait is checked once": {"a", once, []step{
+			{faults: "a rate_limited=99999999999", ask: "one", want: "a: 429, 2678400; a rate_limit 744h0m0s"},
+			{after: 59 * time.Second, ask: "one", want: ": 429, 2678341; a rate_limit 743h59m1s"},
+			{after: time.Second, ask: "one", want: "a: 429, 2678400; a rate_limit 744h0m0s"},
+			{after: time.Hour, ask: "one", want: ": 429, 2674800; a rate_limit 743h0m0s"},
+			{after: month, faults: "none", ask: "one", want: "a: 200"},
+		}},
+		"an absurd wait that is not true": {"a", once, []step{
+			{faults: "a rate_limited=99999999999", ask: "one", want: "a: 429, 2678400; a rate_limit 744h0m0s"},
+			{after: time.Minute, faults: "none", ask: "one", want: "a: 200"},
+			{ask: "one", want: "a: 200"},
+		}},
+		"five failures break the circuit": {"a", once, []step{
+			{faults: "a internal", ask: "one", want: "a: 500; a server 1m0s"},
+			{ask: "one", want: "a: 500; a server 1m0s"},
+			{ask: "one", want: "a: 500; a server 1m0s"},
+			{ask: "one", want: "a: 500; a server 1m0s"},
+			{ask: "one", want: "a: 500; a server 30s"},
+			{ask: "one", want: ": 503, 30; a server 30s"},
+			{after: 30 * time.Second, ask: "one", want: "a: 500; a server 30s"},
+			{ask: "one", want: ": 503, 30; a server 30s"},
+			{after: 30 * time.Second, faults: "none", ask: "one", want: "a: 200"},
+		}},
+		"a failure moves a conversation, which stays there": {"ab", once, []step{
+			{ask: "one", want: "a: 200"},
+			{faults: "a internal", ask: "one", want: "ab: 200; a server 1m0s"},
+			{after: time.Hour / 2, faults: "none", ask: "one", want: "b: 200"},
+		}},
+		"premium requests are spent": {"a", once, []step{
+			{faults: "a quota_exceeded=600", model: "claude-opus-4.8", ask: "one", want: "a: 402, 600; a not for premium 10m0s"},
+			{faults: "none", ask: "one", want: "a: 200; a not for premium 10m0s"},
+			{model: "claude-opus-4.8", ask: "one", want: ": 402, 600; a not for premium 10m0s"},
+			{after: 600 * time.Second, model: "claude-opus-4.8", ask: "one", want: "a: 200"},
+		}},
+		"a model rests, the others do not": {"a", once, []step{
+			{faults: "a user_model_rate_limited=60", ask: "one", want: "a: 429, 60; a not for gpt-4o"},
+			{faults: "none", ask: "one", want: ": 429, 60; a not for gpt-4o"},
+			{model: "claude-haiku-4.5", ask: "one", want: "a: 200; a not for gpt-4o"},
+			{after: time.Minute, ask: "one", want: "a: 200"},
+		}},
+		"a credential that is refused at the exchange": {"abc", once, []step{
+			{faults: "a@bad_credentials", ask: "one", want: "b: 200; a login 10m0s"},
+			{ask: "two", want: "c: 200; a login 10m0s"},
+			{ask: "three", want: "b: 200; a login 10m0s"},
+		}},
+		"no licence": {"ab", once, []step{
+			{faults: "a@no_copilot_access", ask: "one", want: "b: 200; a policy 10m0s"},
+			{ask: "two", want: "b: 200; a policy 10m0s"},
+		}},
+		"an exchange over its limit": {"ab", once, []step{
+			{faults: "a@429=30", ask: "one", want: "b: 200; a rate_limit 30s"},
+			{ask: "two", want: "b: 200; a rate_limit 30s"},
+			{after: time.Minute, faults: "none", ask: "three", want: "b: 200"},
+		}},
+		"no exchange works": {"ab", once, []step{
+			{faults: "a@bad_credentials, b@no_copilot_access", ask: "one", want: ": 503, 600; a login 10m0s; b policy 10m0s"},
+			{ask: "one", want: ": 503, 600; a login 10m0s; b policy 10m0s"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clk := &clock{t: time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)}
+			var names []string
+			scenario := &sim.Scenario{}
+			for i, n := range strings.Split(story.accounts, "") {
+				names = append(names, n)
+				scenario.Accounts = append(scenario.Accounts, sim.Account{Name: n, Token: "ghu_" + n + sim.Marker, ID: int64(i + 1)})
+			}
+			dir := t.TempDir()
+			begin := func() *world {
+				again := *scenario
+				w := newWorld(t, &again, inData(dir, func(o *app.Options) {
+					o.Now = clk.now
+					story.policy(o)
+				}), names...)
+				w.listed()
+				return w
+			}
+			var w *world
+			for i, s := range story.steps {
+				clk.add(s.after)
+				if s.faults != "" {
+					scenario.Faults = scripted(s.faults)
+				}
+				switch {
+				case w == nil:
+					w = begin()
+				case s.restart:
+					w.stop()
+					w = begin()
+				case s.faults != "":
+					w.sim.Update(func(sc *sim.Scenario) { sc.Faults = scripted(s.faults) })
+				}
+				body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, cmp.Or(s.model, "gpt-4o"), s.ask)
+				if got := w.became(clk.now(), "", "/v1/chat/completions", body); got != s.want {
+					t.Errorf("%d, %q: %s\nwant %s", i+1, s.ask, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+// scripted makes faults that last, of inference or, where an @ stands between account and fault, of the token exchange.
+func scripted(all string) []sim.Fault {
+	var out []sim.Fault
+	for one := range strings.SplitSeq(all, ", ") {
+		account, fault, found := strings.Cut(one, " ")
+		on := ""
+		if !found {
+			account, fault, found = strings.Cut(one, "@")
+			on = sim.OpExchange
+		}
+		if found {
+			name, arg, _ := strings.Cut(fault, "=")
+			out = append(out, sim.Fault{On: on, Account: account, Name: name, Arg: arg, Times: -1})
+		}
+	}
+	return out
+}
+
+// TestWhatBecomesOfAStreamThatFailsAtAnyEvent cuts the first answer at each of its events. Before the first of them
+// another account answers, whole; after it nobody is asked again, and the stream ends with its dialect's error.
+func TestWhatBecomesOfAStreamThatFailsAtAnyEvent(t *testing.T) {
+	t.Parallel()
+	type client struct {
+		path, body string // with model and question
+		end, err   string // of a good and of a bad stream
+	}
+	clients := map[string]client{
+		"chat":      {"/v1/chat/completions", `{"model":%q,"stream":true,"messages":[{"role":"user","content":%q}]}`, `"finish_reason":"stop"`, `data: {"error"`},
+		"responses": {"/v1/responses", `{"model":%q,"stream":true,"input":%q}`, `"response.completed"`, `"response.failed"`},
+		"messages":  {"/v1/messages", `{"model":%q,"stream":true,"max_tokens":99,"messages":[{"role":"user","content":%q}]}`, `"message_stop"`, `event: error`},
+		"gemini":    {"/v1beta/models/%s:streamGenerateContent?alt=sse", `{"contents":[{"role":"user","parts":[{"text":%q}]}]}`, `"finishReason":"STOP"`, `"error"`},
+	}
+	const chunks = 3
+	for name, c := range clients {
+		for _, model := range []string{"gpt-4o", "gpt-5.4", "claude-haiku-4.5"} {
+			t.Run(name+" on "+model, func(t *testing.T) {
+				t.Parallel()
+				clk := &clock{t: time.Now()}
+				w := newWorld(t, &sim.Scenario{Chunks: chunks}, func(o *app.Options) { o.Now = clk.now }, "alice", "ivan")
+				w.listed()
+				for how, state := range map[string]string{"rst": "network", "abort": "network", "eof": "incomplete", "error": "rate_limit"} {
+					for at := range chunks + 2 {
+						clk.add(90 * time.Second) // whatever came before is over
+						arg := fmt.Sprint(at)
+						if how == "error" {
+							arg += ":rate_limited"
+						}
+						question := fmt.Sprintf("[[sim:once=%s=%s]] what is the time?", how, arg)
+						path, body := c.path, fmt.Sprintf(c.body, model, question)
+						if name == "gemini" {
+							path, body = fmt.Sprintf(c.path, model), fmt.Sprintf(c.body, question)
+						}
+						before := len(w.sim.Requests())
+						status, got := w.spend(path, body)
+						var asked []string
+						for _, r := range w.sim.Requests()[before:] {
+							if r.Op == sim.OpChat || r.Op == sim.OpResponses || r.Op == sim.OpMessages {
+								asked = append(asked, r.Account)
+							}
+						}
+						var rests []string
+						for _, a := range w.app.Health().Accounts {
+							if a.State != "ok" {
+								rests = append(rests, a.ID+" "+a.State)
+							}
+						}
+						what := fmt.Sprintf("%s at %d: status %d, asked %v, resting %v: %.200s", how, at, status, asked, rests, got)
+						whole, failed := strings.Contains(got, c.end), strings.Contains(got, c.err)
+						switch {
+						case len(asked) == 0 || !slices.Equal(rests, []string{asked[0] + " " + state}):
+							t.Error(what)
+						case how == "error" && at == 0: // a limit, and going on elsewhere is not allowed
+							if len(asked) != 1 || status != http.StatusTooManyRequests || whole {
+								t.Error(what)
+							}
+						case at == 0:
+							if len(asked) != 2 || status != 200 || !whole || failed {
+								t.Error(what)
+							}
+						default:
+							if len(asked) != 1 || status != 200 || whole || !failed {
+								t.Error(what)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestConversationsAreBalancedAndStay has each conversation ask three times, among many at once.
+func TestConversationsAreBalancedAndStay(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		conversations, accounts int
+		dead                    string // of the accounts; "" for none
+	}{
+		"four accounts":        {500, 4, ""},
+		"one of three is dead": {90, 3, "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scenario := &sim.Scenario{}
+			var names []string
+			for i := range tc.accounts {
+				a := sim.Account{Name: string(rune('a' + i)), ID: int64(i + 1)}
+				a.Token = "ghu_" + a.Name + sim.Marker
+				if a.Name == tc.dead {
+					a.Access = sim.AccessNone
+				}
+				names, scenario.Accounts = append(names, a.Name), append(scenario.Accounts, a)
+			}
+			w := newWorld(t, scenario, nil, names...)
+			w.listed()
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+			defer client.CloseIdleConnections()
+			homes := make([][]string, tc.conversations)
+			var workers errgroup.Group
+			workers.SetLimit(16)
+			for i := range homes {
+				workers.Go(func() error {
+					for turn := range 3 {
+						said := `{"role":"user","content":` + fmt.Sprintf("%q", fmt.Sprint("conversation ", i)) + `}` + strings.Repeat(`,{"role":"assistant","content":"yes"},{"role":"user","content":"go on"}`, turn)
+						req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.app.APIAddr()+"/v1/chat/completions", strings.NewReader(`{"model":"gpt-4o","messages":[`+said+`]}`))
+						if err != nil {
+							return err
+						}
+						resp, err := client.Do(req)
+						if err != nil {
+							return err
+						}
+						b, err := io.ReadAll(resp.Body)
+						if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
+							return fmt.Errorf("%d %s %w", resp.StatusCode, b, err)
+						}
+						homes[i] = append(homes[i], resp.Header.Get("X-Detour-Account"))
+					}
+					return nil
+				})
+			}
+			if err := workers.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			share := map[string]float64{}
+			for i, h := range homes {
+				if h[0] == "" || h[0] != h[1] || h[1] != h[2] {
+					t.Errorf("conversation %d was at %v", i, h)
+				}
+				share[h[0]]++
+			}
+			alive := float64(tc.accounts)
+			if tc.dead != "" {
+				alive--
+			}
+			fair := float64(tc.conversations) / alive
+			for _, name := range names {
+				if n := share[name]; name == tc.dead && n != 0 || name != tc.dead && (n < 0.9*fair || n > 1.1*fair) {
+					t.Errorf("%s has %v conversations, %v would be fair", name, n, fair)
+				}
+			}
+			wasted := w.sim.Requests(func(r sim.Request) bool { return r.Account == tc.dead && r.Op == sim.OpExchange })
+			if tc.dead != "" && len(wasted) > 2 {
+				t.Errorf("the dead account was asked for a token %d times", len(wasted))
+			}
+		})
+	}
 }

@@ -133,7 +133,7 @@ func (t *tap) follow(dst, data []byte, h *head) ([]byte, dialect.Class) {
 		t.stampResponse(h)
 		return dst, dialect.Meta
 	case "response.output_item.added":
-		return t.onItem(dst, data, h, false), dialect.Content
+		return t.onItem(dst, data, h, false), h.announcement()
 	case "response.output_item.done":
 		return t.onItem(dst, data, h, true), dialect.Content
 	case "response.completed":
@@ -163,7 +163,22 @@ func (t *tap) follow(dst, data []byte, h *head) ([]byte, dialect.Class) {
 			return t.fail(dst, dialect.Runaway())
 		}
 	}
-	return t.announce(dst, h, i), dialect.Content
+	return t.announce(dst, h, i), h.announcement()
+}
+
+// announcement is the class of an event that may only say that text is about to come: nobody can act on that yet.
+func (h *head) announcement() dialect.Class {
+	switch string(h.typ) {
+	case "response.output_item.added":
+		if typeOf(h.item.Raw) == "message" && rawjson.Empty(rawjson.Get(h.item.Raw, "content")) {
+			return dialect.Meta
+		}
+	case "response.content_part.added":
+		if string(rawjson.Get(h.announced, "text")) == `""` {
+			return dialect.Meta
+		}
+	}
+	return dialect.Content
 }
 
 func isArguments(typ []byte) bool {

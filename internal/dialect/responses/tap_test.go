@@ -368,7 +368,7 @@ func TestClassesLetTheRelayHoldBack(t *testing.T) {
 	t.Parallel()
 	s := suite()
 	in := ": c\n\n" + s.Start + s.Delta + completed(4, "resp_1", "[]") + "data: [DONE]\n\n"
-	want := []dialect.Class{dialect.Meta, dialect.Meta, dialect.Content, dialect.Content, dialect.Content, dialect.Terminal, dialect.Meta}
+	want := []dialect.Class{dialect.Meta, dialect.Meta, dialect.Meta, dialect.Meta, dialect.Content, dialect.Terminal, dialect.Meta}
 	if got := dialecttest.Relay(responses.Format{}, dialecttest.Options(), strings.NewReader(in)).Classes; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
