@@ -9,6 +9,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 const mask = "***"
@@ -71,4 +72,12 @@ func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s *String) UnmarshalText(b []byte) error {
 	*s = New(string(b))
 	return nil
+}
+
+// Mask returns text with the secret hidden wherever it occurs in it.
+func (s String) Mask(text string) string {
+	if s.IsZero() || text == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, s.Reveal(), s.String())
 }

@@ -64,3 +64,16 @@ func TestEqualAndZero(t *testing.T) {
 		t.Errorf("UnmarshalText: %v", err)
 	}
 }
+
+func TestMask(t *testing.T) {
+	t.Parallel()
+	s := secret.New("sk-abc")
+	for text, want := range map[string]string{"": "", "nothing": "nothing", "sk-abc": "***", "key sk-abc, again sk-abc.": "key ***, again ***."} {
+		if got := s.Mask(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	if got := (secret.String{}).Mask("as it is"); got != "as it is" {
+		t.Errorf("the empty credential masks: %q", got)
+	}
+}

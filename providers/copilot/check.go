@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -14,8 +13,7 @@ import (
 )
 
 const (
-	maxErrorBody  = 64 << 10
-	maxRetryAfter = 31 * 24 * time.Hour // allowances come back within a month
+	maxErrorBody = 64 << 10
 
 	statusClientTooOld = 466 // "client not supported"
 	statusClientClosed = 499 // the upstream gave up on a request itself
@@ -38,7 +36,7 @@ const (
 // Check implements providers.Provider.
 func (p *Provider) Check(resp *http.Response) error {
 	ok := resp.StatusCode == http.StatusSwitchingProtocols || resp.StatusCode >= 200 && resp.StatusCode < 300
-	if ok && !isPage(resp.Header, nil) {
+	if ok && !providers.IsPage(resp.Header, nil) {
 		return nil
 	}
 	// What was read before an error still tells more than the error.
@@ -48,12 +46,12 @@ func (p *Provider) Check(resp *http.Response) error {
 		return &providers.Error{
 			Kind:      providers.KindNetwork,
 			Hint:      "something between this machine and GitHub answered in its place: a captive portal, a proxy, or a wrong copilot_api_url",
-			RequestID: requestID(resp.Header, token),
+			RequestID: providers.RequestID(resp.Header, token, requestIDs()...),
 			Err:       fmt.Errorf("answer with status %d is not GitHub Copilot's", resp.StatusCode),
 		}
 	}
-	e := failed(resp, body, token)
-	page := isPage(resp.Header, body)
+	e := refused(resp, body, token)
+	page := providers.IsPage(resp.Header, body)
 	v := verdict(e.Failure, page, body)
 	e.Kind, e.PerModel, e.WithTools, e.Hint = v.kind, v.perModel, v.withTools, v.hint
 	if page && e.Kind == providers.KindPolicy {
@@ -61,9 +59,9 @@ func (p *Provider) Check(resp *http.Response) error {
 	}
 	switch e.Kind {
 	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded, providers.KindServer:
-		e.RetryAfter = retryAfter(resp.Header, p.now())
+		e.RetryAfter = providers.RetryAfter(resp.Header, p.now())
 		if e.RetryAfter == 0 {
-			e.RetryAfter = retryInText(e.Failure.Message)
+			e.RetryAfter = providers.RetryInText(e.Failure.Message)
 		}
 	}
 	e.Lasting = v.lasting && e.RetryAfter == 0
@@ -80,7 +78,7 @@ func (p *Provider) Judge(f dialect.Failure) *providers.Error {
 	e := &providers.Error{Kind: v.kind, PerModel: v.perModel, WithTools: v.withTools, Hint: v.hint, Failure: f}
 	switch e.Kind {
 	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded:
-		e.RetryAfter = retryInText(f.Message)
+		e.RetryAfter = providers.RetryInText(f.Message)
 	}
 	e.Lasting = v.lasting && e.RetryAfter == 0
 	return e
@@ -231,45 +229,4 @@ func tooLong(text string) bool {
 		}
 	}
 	return false
-}
-
-// retryAfter reads how long to wait: Retry-After in seconds or as a date (RFC 9110 §10.2.3), else X-Ratelimit-Reset
-// as Unix time or seconds. Dates are compared with the answer's own Date, so that a wrong local clock does no harm.
-// The result is ≥ 0 and at most a month; 0 means that nothing usable was said.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
-	if v := strings.TrimSpace(h.Get("Retry-After")); v != "" {
-		if s, ok := number(v); ok {
-			return clamp(s)
-		}
-		if at, err := http.ParseTime(v); err == nil {
-			return clamp(at.Sub(now).Seconds())
-		}
-	}
-	if s, ok := number(h.Get("X-Ratelimit-Reset")); ok {
-		if s > 1e8 { // Unix time: as a wait it would be years
-			s -= float64(now.Unix())
-		}
-		return clamp(s)
-	}
-	return 0
-}
-
-func clamp(s float64) time.Duration {
-	return time.Duration(max(0, min(s, maxRetryAfter.Seconds())) * float64(time.Second))
-}
-
-var waitText = regexp.MustCompile(`(?i)\b(?:retry|try again) (?:after|in) (\d{1,9}) ?s(?:ec|econds?)?\b`)
-
-// retryInText finds the wait in messages such as "Please retry after 2733 seconds": limits that hold for hours come
-// without a header.
-func retryInText(message string) time.Duration {
-	m := waitText.FindStringSubmatch(message)
-	if m == nil {
-		return 0
-	}
-	s, _ := number(m[1])
-	return clamp(s)
 }

@@ -288,7 +288,7 @@ func (a oauthAnswer) failure(sent secret.String) error {
 	if code == "" {
 		return nil
 	}
-	return &LoginError{Code: clip(printable(masked(code, sent)), 128), Description: clip(printable(masked(a.text("error_description"), sent)), 1024)}
+	return &LoginError{Code: clip(printable(sent.Mask(code)), 128), Description: clip(printable(sent.Mask(a.text("error_description"))), 1024)}
 }
 
 // Identify asks GitHub whose token it is. domain is that of a data-residency enterprise, or "". Errors are *Error, or

@@ -134,9 +134,9 @@ const (
 
 // managementError classifies a refusal by the management plane.
 func managementError(resp *http.Response, body []byte, token secret.String, now time.Time) *providers.Error {
-	e := failed(resp, body, token)
+	e := refused(resp, body, token)
 	message := strings.ToLower(e.Failure.Message)
-	page := isPage(resp.Header, body)
+	page := providers.IsPage(resp.Header, body)
 	details := gjson.GetBytes(body, "error_details")
 	switch status := resp.StatusCode; {
 	case status >= 300 && status < 400:
@@ -148,11 +148,11 @@ func managementError(resp *http.Response, body []byte, token secret.String, now 
 		e.Hint = "GitHub no longer accepts this token: sign in again with `detour login`"
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && (resp.Header.Get("X-Ratelimit-Remaining") == "0" || strings.Contains(message, "rate limit")):
 		e.Kind = providers.KindRateLimit
-		e.RetryAfter = retryAfter(resp.Header, now)
+		e.RetryAfter = providers.RetryAfter(resp.Header, now)
 		e.Hint = "GitHub limits how often this account may ask for tokens: wait"
 	case details.IsObject():
 		e.Kind, e.Hint = refusal(details)
-		e.Hint = masked(e.Hint, token)
+		e.Hint = token.Mask(e.Hint)
 	case status == http.StatusForbidden && page:
 		e.Kind, e.Hint = providers.KindPolicy, hintStale
 	case strings.Contains(message, "not accessible by"), status == http.StatusNotFound:

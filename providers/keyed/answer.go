@@ -2,110 +2,14 @@ package keyed
 
 import (
 	"bytes"
-	"math"
-	"mime"
-	"net/http"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
-
-	"detour/internal/secret"
+	"detour/providers"
 )
 
-const maxRetryAfter = 31 * 24 * time.Hour // allowances come back within a month
-
-// isPage reports whether an answer is a web page. JSON is none, whatever its label says.
-func isPage(h http.Header, body []byte) bool {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err == nil && t == "text/html" && !gjson.ValidBytes(body) {
-		return true
-	}
-	start := bytes.ToLower(bytes.TrimSpace(body[:min(len(body), 512)]))
-	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
-}
-
-// requestID is what the upstream calls a request, for people who ask its support.
-func requestID(h http.Header, key secret.String) string {
-	for _, name := range []string{"X-Request-Id", "Request-Id", "Cf-Ray"} {
-		if v := masked(h.Get(name), key); v != "" {
-			for n := min(len(v), 128); ; n-- {
-				if n == len(v) || utf8.RuneStart(v[n]) {
-					return v[:n]
-				}
-			}
-		}
-	}
-	return ""
-}
-
-// masked is s with key hidden wherever it occurs. Upstreams like to repeat a key less its middle: that is no secret.
-func masked(s string, key secret.String) string {
-	if key.IsZero() || s == "" {
-		return s
-	}
-	return strings.ReplaceAll(s, key.Reveal(), key.String())
-}
-
-// retryAfter reads how long to wait: Retry-After-Ms, Retry-After in seconds or as a date (RFC 9110 §10.2.3), else the
-// reset of the limit that is used up, among OpenAI's X-Ratelimit-Reset-* (spans such as 6m0s) and Anthropic's
-// Anthropic-Ratelimit-*-Reset (dates). Dates are compared with the answer's own Date, so that a wrong local clock does
-// no harm. The result is ≥ 0 and at most a month; 0 means that nothing usable was said.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
-	if ms, ok := number(h.Get("Retry-After-Ms")); ok && ms > 0 {
-		return clamp(ms / 1000)
-	}
-	if v := strings.TrimSpace(h.Get("Retry-After")); v != "" {
-		if s, ok := number(v); ok {
-			return clamp(s)
-		}
-		if at, err := http.ParseTime(v); err == nil {
-			return clamp(at.Sub(now).Seconds())
-		}
-	}
-	var longest time.Duration
-	for _, what := range []string{"Requests", "Tokens", "Input-Tokens", "Output-Tokens"} {
-		if h.Get("X-Ratelimit-Remaining-"+what) == "0" {
-			longest = max(longest, span(h.Get("X-Ratelimit-Reset-"+what), now))
-		}
-		if h.Get("Anthropic-Ratelimit-"+what+"-Remaining") == "0" {
-			longest = max(longest, span(h.Get("Anthropic-Ratelimit-"+what+"-Reset"), now))
-		}
-	}
-	if longest > 0 {
-		return longest
-	}
-	return span(h.Get("X-Ratelimit-Reset"), now)
-}
-
-// span reads a time to wait however it is written: 6m0s, seconds, RFC 3339, or Unix time in seconds or milliseconds.
-func span(v string, now time.Time) time.Duration {
-	if v == "" {
-		return 0
-	}
-	if d, err := time.ParseDuration(v); err == nil {
-		return clamp(d.Seconds())
-	}
-	if at, err := time.Parse(time.RFC3339, v); err == nil {
-		return clamp(at.Sub(now).Seconds())
-	}
-	s, ok := number(v)
-	switch {
-	case !ok:
-		return 0
-	case s > 1e11: // Unix time in milliseconds: OpenRouter's
-		s = s/1000 - float64(now.Unix())
-	case s > 1e8: // Unix time: as a wait it would be years
-		s -= float64(now.Unix())
-	}
-	return clamp(s)
-}
+// requestIDs are the headers in which services name a request.
+func requestIDs() []string { return []string{"X-Request-Id", "Request-Id", "Cf-Ray"} }
 
 // retryInBody finds Google's RetryInfo, such as "retryDelay": "34.07s".
 func retryInBody(body []byte) time.Duration {
@@ -117,32 +21,5 @@ func retryInBody(body []byte) time.Duration {
 	if len(parts) < 3 {
 		return 0
 	}
-	return span(parts[1], time.Time{})
-}
-
-var waitText = regexp.MustCompile(`(?i)\b(?:retry|try again) (?:after|in) (?:(\d{1,6}) ?h(?:ours?)?,? ?)?(?:(\d{1,6}) ?m(?:in(?:ute)?s?)?,? ?)?(?:(\d{1,9}(?:\.\d{1,9})?) ?(ms|s(?:ec(?:ond)?s?)?))?\b`)
-
-// retryInText finds the wait in messages such as "Please try again in 1m12.5s".
-func retryInText(message string) time.Duration {
-	m := waitText.FindStringSubmatch(message)
-	if m == nil {
-		return 0
-	}
-	hours, _ := number(m[1])
-	minutes, _ := number(m[2])
-	seconds, _ := number(m[3])
-	if m[4] == "ms" {
-		seconds /= 1000
-	}
-	return clamp(hours*3600 + minutes*60 + seconds)
-}
-
-func clamp(s float64) time.Duration {
-	return time.Duration(max(0, min(s, maxRetryAfter.Seconds())) * float64(time.Second))
-}
-
-// number reads a finite decimal number that may have a fraction; ok is false for anything else.
-func number(s string) (float64, bool) {
-	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
+	return providers.Span(parts[1], time.Time{})
 }

@@ -26,7 +26,7 @@ const (
 // Check implements providers.Provider.
 func (p *Provider) Check(resp *http.Response) error {
 	ok := resp.StatusCode == http.StatusSwitchingProtocols || resp.StatusCode >= 200 && resp.StatusCode < 300
-	if ok && !isPage(resp.Header, nil) {
+	if ok && !providers.IsPage(resp.Header, nil) {
 		return nil
 	}
 	// What was read before an error still tells more than the error.
@@ -36,16 +36,16 @@ func (p *Provider) Check(resp *http.Response) error {
 		return &providers.Error{
 			Kind:      providers.KindNetwork,
 			Hint:      "something between this machine and " + p.Title + " answered in its place: a captive portal, a proxy, or a wrong base_url",
-			RequestID: requestID(resp.Header, key),
+			RequestID: providers.RequestID(resp.Header, key, requestIDs()...),
 			Err:       fmt.Errorf("answer with status %d is not that of %s", resp.StatusCode, p.Title),
 		}
 	}
-	e := failed(resp, body, key)
-	page := isPage(resp.Header, body)
+	e := refused(resp, body, key)
+	page := providers.IsPage(resp.Header, body)
 	p.rule(e, page, body)
 	switch e.Kind {
 	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded, providers.KindServer:
-		e.RetryAfter = cmp.Or(retryAfter(resp.Header, p.now()), retryInBody(body), retryInText(e.Failure.Message))
+		e.RetryAfter = cmp.Or(providers.RetryAfter(resp.Header, p.now()), retryInBody(body), providers.RetryInText(e.Failure.Message))
 	case providers.KindPolicy:
 		if page {
 			e.RetryAfter = pageRest
@@ -66,7 +66,7 @@ func (p *Provider) Judge(f dialect.Failure) *providers.Error {
 	e.Failure = f
 	switch e.Kind {
 	case providers.KindRateLimit, providers.KindQuota, providers.KindOverloaded:
-		e.RetryAfter = retryInText(f.Message)
+		e.RetryAfter = providers.RetryInText(f.Message)
 	}
 	e.Hint = cmp.Or(e.Hint, p.hint(e.Kind))
 	return e
@@ -212,17 +212,12 @@ func tooLong(text string) bool {
 	return false
 }
 
-// failed reads an error answer. The key that the request carried is masked wherever the upstream repeats it.
-func failed(resp *http.Response, body []byte, key secret.String) *providers.Error {
-	// Before parsing, because that may cut a text in the middle of the key; and after, because the key may have been
-	// written with escapes.
-	body = []byte(masked(string(body), key))
-	f := dialect.ParseFailure(resp.StatusCode, resp.Header.Get("Content-Type"), body)
-	// OpenRouter says that a provider refused, and what that provider said beside it.
+// refused reads an error answer. OpenRouter says that a provider refused, and what that provider said beside it.
+func refused(resp *http.Response, body []byte, key secret.String) *providers.Error {
+	e := providers.Refusal(resp, body, key, requestIDs()...)
 	if raw := gjson.GetBytes(body, "error.metadata.raw"); raw.Type == gjson.String && raw.Str != "" && gjson.ValidBytes(body) {
-		inner := dialect.ParseFailure(resp.StatusCode, "", []byte(raw.Str))
-		f.Message += ": " + inner.Message
+		inner := dialect.ParseFailure(resp.StatusCode, "", []byte(key.Mask(raw.Str)))
+		e.Failure.Message += ": " + key.Mask(inner.Message)
 	}
-	f.Message, f.Code, f.Type, f.Param = masked(f.Message, key), masked(f.Code, key), masked(f.Type, key), masked(f.Param, key)
-	return &providers.Error{Failure: f, RequestID: requestID(resp.Header, key)}
+	return e
 }
