@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -250,7 +249,7 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 func relayingRouter(t *testing.T) *router.Router {
 	t.Helper()
 	r, err := router.New(router.Config{
-		Upstream: unreachable{}, Relay1: relayed{}, Relay2: relayed{}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Upstream: unreachable{}, Relay1: relayed{}, Relay2: relayed{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -49,11 +49,11 @@ func parseHostPort(s string) (host string, port int, err error) {
 	if len(s) > maxAuthority {
 		return "", 0, errAuthorityLong
 	}
-	name, rest, bracketed := s, "", false
-	if strings.HasPrefix(s, "[") {
-		bracketed = true
-		name, rest, bracketed = strings.Cut(s[1:], "]")
-		if !bracketed {
+	name, rest, bracketed := s, "", strings.HasPrefix(s, "[")
+	if bracketed {
+		closed := false
+		name, rest, closed = strings.Cut(s[1:], "]")
+		if !closed {
 			return "", 0, errBrackets
 		}
 	} else if i := strings.IndexByte(s, ':'); i >= 0 {

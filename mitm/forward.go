@@ -151,7 +151,7 @@ type watchedBody struct {
 // Read implements io.Reader.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's end is the bare io.EOF
+	if err != nil && err != io.EOF {
 		*b.failed = true
 	}
 	return n, err

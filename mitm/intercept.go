@@ -131,7 +131,7 @@ func (t *terminator) terminate(c *interceptedConn, timeout time.Duration) (net.C
 	if c.early[0] == recordTypeHandshake {
 		tlsConn := tls.Server(c, t.config)
 		// Bounded by the deadline: a context would cost a goroutine each.
-		if err := tlsConn.Handshake(); err != nil {
+		if err := tlsConn.Handshake(); err != nil { //nolint:noctx // see above
 			return nil, fmt.Errorf("tls handshake: %w", err)
 		}
 		ready = tlsConn

@@ -53,7 +53,7 @@ func (r *readyReader) tryRead(fd uintptr) bool {
 	buf := r.buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	for {
 		n, err := syscall.Read(int(fd), *buf)
-		switch err { //nolint:errorlint // syscall.Read returns bare Errno values
+		switch err {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:

@@ -389,14 +389,14 @@ func (x *exchange) prepare(mode Mode, hostProvider string) *dialect.Failure {
 // resolve puts the upstream's model name in place and narrows the wish to the accounts that have the model.
 func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	cat := x.table.models.get(x.req.Context())
-	res, err := x.table.Models.resolve(name, mode, cat, x.table.allowed(&x.route, &x.client))
-	if err != nil {
+	res, unknown := x.table.Models.resolve(name, mode, cat, x.table.allowed(&x.route, &x.client))
+	if unknown != nil {
 		if full := x.table.models.whole(x.req.Context()); full != cat {
-			res, err = x.table.Models.resolve(name, mode, full, x.table.allowed(&x.route, &x.client))
+			res, unknown = x.table.Models.resolve(name, mode, full, x.table.allowed(&x.route, &x.client))
 		}
 	}
-	if err != nil {
-		f := err.(*unknownModelError).failure()
+	if unknown != nil {
+		f := unknown.failure()
 		return &f
 	}
 	x.wish.Provider, x.wish.Model = res.provider, res.name

@@ -195,9 +195,9 @@ func (p *Pool) Pick(w Wish) (*providers.Account, error) {
 			check = append(check, m)
 		default:
 			if name == bound && s.limit() && !p.cfg.FailoverOnLimit {
-				return nil, &NoAccountError{Until: s.until, Kind: s.kind, Reasons: []string{p.reason(m, s, now)}}
+				return nil, &NoAccountError{Until: s.until, Kind: s.kind, Reasons: []string{reason(m, s)}}
 			}
-			refusal.add(s, p.reason(m, s, now))
+			refusal.add(s, reason(m, s))
 		}
 	}
 	for _, candidates := range [][]*member{active, fallback, soft} {
@@ -492,7 +492,7 @@ func describe(e *providers.Error) string {
 	return cmp.Or(e.Hint, e.Failure.Message, e.Error())
 }
 
-func (p *Pool) reason(m *member, s state, now time.Time) string {
+func reason(m *member, s state) string {
 	return fmt.Sprintf("%s: %s, until %s (%s)", m.account.ID(), s.kind, s.until.UTC().Format(time.RFC3339), s.why)
 }
 

@@ -63,7 +63,7 @@ func (e *unknownModelError) failure() dialect.Failure {
 // several providers have is the first account's of those that may serve; provider/model names the others. An empty
 // catalogue (no account could tell yet) lets every name through as it is, and a provider without a list every name that
 // is asked of it.
-func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []string) (resolution, error) {
+func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []string) (resolution, *unknownModelError) {
 	wanted := name
 	if mode != ModeExact {
 		wanted = m.configured(name, mode)

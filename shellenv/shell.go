@@ -8,6 +8,7 @@ import (
 // Shell is a syntax that variables can be written in: that of a shell, or of a file that another program reads.
 type Shell string
 
+// The shells and formats.
 const (
 	Sh   Shell = "sh" // any POSIX shell
 	Bash Shell = "bash"

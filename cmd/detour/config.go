@@ -41,18 +41,18 @@ mistakes; 4 there is no such account.`,
 	}, newConfigGet(h), newConfigSet(h), newConfigUnset(h), newConfigList(h), newConfigEdit(h), newConfigPath(h))
 }
 
-// file returns the file that holds the account with the id, or config.toml when id is "".
-func (h *host) configFile(id string) (string, config.Paths, error) {
+// configFile returns the file that holds the account with the id, or config.toml when id is "".
+func (h *host) configFile(id string) (string, error) {
 	paths, err := config.FindPaths(h.env)
 	if err != nil || id == "" {
-		return paths.Config, paths, err
+		return paths.Config, err
 	}
 	saved, err := config.LoadAccounts(paths.Accounts)
 	if err != nil {
-		return "", paths, err
+		return "", err
 	}
 	if byID(saved, id) >= 0 {
-		return paths.Accounts, paths, nil
+		return paths.Accounts, nil
 	}
 	_, err = config.GetAccount(paths.Config, id, "provider")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,9 +60,9 @@ func (h *host) configFile(id string) (string, config.Paths, error) {
 		for _, a := range saved {
 			ids = append(ids, a.ID)
 		}
-		return "", paths, missing(id, ids)
+		return "", missing(id, ids)
 	}
-	return paths.Config, paths, err
+	return paths.Config, err
 }
 
 // configError gives the errors of the config package their exit codes.
@@ -108,7 +108,7 @@ func newConfigGet(h *host) *cobra.Command {
 		Long: `Get prints the value of a setting, whether it is set or the default. Credentials
 are masked. An entry of a table that is not there is exit code 1.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			file, _, err := h.configFile(id)
+			file, err := h.configFile(id)
 			if err != nil {
 				return err
 			}
@@ -167,7 +167,7 @@ keeps a password out of the shell's history.`,
 			if add && id != "" {
 				return usageError("--add goes with lists, and accounts have none")
 			}
-			file, _, err := h.configFile(id)
+			file, err := h.configFile(id)
 			if err != nil {
 				return err
 			}
@@ -242,7 +242,7 @@ func newConfigUnset(h *host) *cobra.Command {
 		Long: `Unset removes a setting from the file; naming a table removes all of it. It takes
 names that are no settings too, to repair a file.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			file, _, err := h.configFile(id)
+			file, err := h.configFile(id)
 			if err != nil {
 				return err
 			}
@@ -265,7 +265,7 @@ func newConfigList(h *host) *cobra.Command {
 		Long: `List prints every setting with the value that holds, its default, the line where
 it is set, and what it means. Credentials are masked.`,
 		RunE: func(*cobra.Command, []string) error {
-			file, _, err := h.configFile("")
+			file, err := h.configFile("")
 			if err != nil {
 				return err
 			}
@@ -302,7 +302,7 @@ func newConfigPath(h *host) *cobra.Command {
 	return &cobra.Command{
 		Use: "path", Short: "Print where config.toml is, or would be", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			file, _, err := h.configFile("")
+			file, err := h.configFile("")
 			if err != nil {
 				return err
 			}

@@ -71,11 +71,11 @@ func run(args []string, h *host) int {
 	root.SetOut(h.out)
 	root.SetErr(h.err)
 	err := root.ExecuteContext(ctx)
-	return report(h, ctx, err)
+	return report(ctx, h, err)
 }
 
 // report prints an error as "detour: what: why" with its hint, and picks the exit code.
-func report(h *host, ctx context.Context, err error) int {
+func report(ctx context.Context, h *host, err error) int {
 	if err == nil {
 		return exitOK
 	}

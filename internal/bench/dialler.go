@@ -185,7 +185,7 @@ func drain(start time.Time, body io.Reader, buf []byte, want string) (sample, er
 				return s, fmt.Errorf("no %q in the first %d bytes", want, have)
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // net/http returns it bare
+		if err == io.EOF {
 			if s.first == 0 {
 				return s, fmt.Errorf("no %q in the answer", want)
 			}

@@ -68,7 +68,7 @@ func hopOne(w http.ResponseWriter, r *http.Request, tr *http.Transport, base, to
 				}
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // net/http returns it bare
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

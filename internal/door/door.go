@@ -73,7 +73,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"detour does not answer to the host name of this request; use 127.0.0.1 or localhost, or add the name to server.allowed_hosts")
 		return
 	}
-	allowed, ok := d.admitOrigin(r, host)
+	allowed, ok := d.admitOrigin(r)
 	if len(d.origins) > 0 {
 		w.Header().Add("Vary", "Origin")
 	}

@@ -94,7 +94,7 @@ func isPort(s string, none bool) bool {
 }
 
 // admitOrigin reports whether a page that made the request may. allowed is the configured origin that it has, or "".
-func (d *door) admitOrigin(r *http.Request, host string) (allowed string, ok bool) {
+func (d *door) admitOrigin(r *http.Request) (allowed string, ok bool) {
 	origins := r.Header.Values("Origin")
 	switch {
 	case len(origins) > 1:

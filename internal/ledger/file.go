@@ -116,13 +116,13 @@ func damaged(err error) bool {
 }
 
 // setAside moves a damaged data base away, unless another process did it meanwhile. It returns its new name.
-func setAside(path string, now time.Time) (string, error) {
+func setAside(ctx context.Context, path string, now time.Time) (string, error) {
 	unlock, err := privfile.Lock(path)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if healthy(path) {
+	if healthy(ctx, path) {
 		return "", nil
 	}
 	to := fmt.Sprintf("%s.damaged-%s", path, now.UTC().Format("20060102T150405.000"))
@@ -139,13 +139,13 @@ func setAside(path string, now time.Time) (string, error) {
 
 // healthy tells whether there is a sound data base at path. It looks at every page, which only happens when one was
 // found damaged.
-func healthy(path string) bool {
+func healthy(ctx context.Context, path string) bool {
 	db, err := sql.Open("sqlite", dsn(path, "rw", "busy_timeout(5000)"))
 	if err != nil {
 		return false
 	}
 	defer db.Close()
 	var verdict string
-	err = db.QueryRow("PRAGMA quick_check(1)").Scan(&verdict)
+	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict)
 	return err == nil && verdict == "ok"
 }

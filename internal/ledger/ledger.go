@@ -79,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 func (l *Ledger) open(ctx context.Context) error {
 	db, info, err := openFile(ctx, l.o.Path)
 	if damaged(err) {
-		if err = l.setAside(err); err == nil {
+		if err = l.setAside(ctx, err); err == nil {
 			db, info, err = openFile(ctx, l.o.Path)
 		}
 	}
@@ -91,8 +91,8 @@ func (l *Ledger) open(ctx context.Context) error {
 }
 
 // setAside keeps a damaged file under another name and says so.
-func (l *Ledger) setAside(why error) error {
-	moved, err := setAside(l.o.Path, l.o.Now())
+func (l *Ledger) setAside(ctx context.Context, why error) error {
+	moved, err := setAside(ctx, l.o.Path, l.o.Now())
 	if err != nil {
 		return fmt.Errorf("set the damaged file aside: %w", errors.Join(err, why))
 	}

@@ -90,7 +90,7 @@ func (l *Ledger) flush(ctx context.Context) error {
 func (l *Ledger) replace(ctx context.Context) error {
 	_ = l.w.db.Close() // which may say the same again
 	l.w.db = nil
-	if err := l.setAside(nil); err != nil {
+	if err := l.setAside(ctx, nil); err != nil {
 		return err
 	}
 	return l.open(ctx)

@@ -87,7 +87,7 @@ func decodeChat(c *call) (*ask, error) {
 
 // checkChat finds what /chat/completions refuses.
 func (c *call) checkChat(r *chatRequest) error {
-	bad := func(message string) error { return refused(400, codeBody("invalid_request_body", message)) }
+	bad := func(message string) error { return refused(codeBody("invalid_request_body", message)) }
 	if m := c.st.models[r.Model]; m != nil {
 		switch {
 		case m.RejectMaxTokens && r.MaxTokens != nil:

@@ -71,11 +71,11 @@ func (c *call) openCompaction(id, encrypted string) (string, error) {
 		reason = "Encrypted content item_id did not match the target item id."
 	}
 	if reason != "" {
-		return "", refused(400, codeBody("invalid_request_body", "The encrypted content "+clip(encrypted, 4)+"... could not be verified. Reason: "+reason))
+		return "", refused(codeBody("invalid_request_body", "The encrypted content "+clip(encrypted, 4)+"... could not be verified. Reason: "+reason))
 	}
 	text, err := base64.RawURLEncoding.DecodeString(held)
 	if err != nil {
-		return "", refused(400, codeBody("invalid_request_body", "The encrypted content could not be parsed."))
+		return "", refused(codeBody("invalid_request_body", "The encrypted content could not be parsed."))
 	}
 	return string(text), nil
 }

@@ -228,8 +228,8 @@ type errRefused struct{ reply reply }
 func (e *errRefused) Error() string { return "request refused: " + e.reply.body }
 
 // refused makes an errRefused of the inference hosts.
-func refused(status int, body string) error {
-	return &errRefused{reply{status: status, contentType: typeText, body: body}}
+func refused(body string) error {
+	return &errRefused{reply{status: http.StatusBadRequest, contentType: typeText, body: body}}
 }
 
 // infer serves an inference request: decode, faults, checks, answer.
@@ -276,7 +276,7 @@ func (c *call) gates(a *ask) error {
 		}
 	}
 	if a.model == nil || a.model.Policy == PolicyDisabled || a.model.Policy == PolicyUnconfigured {
-		return refused(400, modelNotSupported)
+		return refused(modelNotSupported)
 	}
 	endpoint := c.r.URL.Path
 	if c.op == OpCountTokens {
@@ -286,20 +286,20 @@ func (c *call) gates(a *ask) error {
 		endpoint = "ws:" + endpoint
 	}
 	if !slices.Contains(a.model.endpoints(), endpoint) {
-		return refused(400, unsupportedAPI(a.modelID, endpoint))
+		return refused(unsupportedAPI(a.modelID, endpoint))
 	}
 	if a.model.Plans != nil && !slices.Contains(a.model.Plans, c.who.restriction()) {
-		return refused(400, noModelEndpoints)
+		return refused(noModelEndpoints)
 	}
 	if a.model.Prompt > 0 && a.prompt > a.model.Prompt {
-		return refused(400, promptTooLong(a.prompt, a.model.Prompt))
+		return refused(promptTooLong(a.prompt, a.model.Prompt))
 	}
 	if a.image && !c.st.Checks.NoVisionCheck && !strings.EqualFold(c.r.Header.Get("Copilot-Vision-Request"), "true") {
-		return refused(400, missingVision)
+		return refused(missingVision)
 	}
 	initiator := strings.ToLower(c.r.Header.Get("X-Initiator"))
 	if c.st.Checks.RequireInitiator && initiator != "user" && initiator != "agent" {
-		return refused(400, codeBody("invalid_request_body", "missing or invalid X-Initiator header"))
+		return refused(codeBody("invalid_request_body", "missing or invalid X-Initiator header"))
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (c *call) anthropicError(message string) error {
 	default:
 		body = codeBody("invalid_request_body", message)
 	}
-	return refused(400, body)
+	return refused(body)
 }
 
 // messages answers a /v1/messages request.

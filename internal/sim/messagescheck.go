@@ -158,7 +158,7 @@ func (c *call) checkTools(tools, messages, system json.RawMessage) error {
 		_ = json.Unmarshal(t["type"], &kind) // absent for client tools
 		for _, server := range []string{"web_search_", "code_execution_", "computer_"} {
 			if strings.HasPrefix(kind, server) {
-				return refused(400, codeBody("invalid_request_body", "tool type '"+kind+"' is not supported"))
+				return refused(codeBody("invalid_request_body", "tool type '"+kind+"' is not supported"))
 			}
 		}
 		unknown := []string{"eager_input_streaming", "input_examples"}

@@ -147,7 +147,7 @@ func appendTools(dst []Tool, tools []responsesTool, space string) []Tool {
 
 // unsupported is the refusal of a request member.
 func unsupported(message, param string) error {
-	return refused(400, `{"error":{"message":`+quote(message)+`,"code":"unsupported_value","param":`+quote(param)+`}}`+"\n")
+	return refused(`{"error":{"message":` + quote(message) + `,"code":"unsupported_value","param":` + quote(param) + `}}` + "\n")
 }
 
 // checkResponses finds what /responses refuses.
@@ -159,14 +159,14 @@ func (c *call) checkResponses(r *responsesRequest) error {
 	case r.ServiceTier != nil && c.service == nil:
 		return unsupported("service_tier is not supported", "service_tier")
 	case r.PreviousResponseID != nil && !k.AllowStore:
-		return refused(400, codeBody("previous_response_not_found", "Previous response with id '"+*r.PreviousResponseID+"' not found."))
+		return refused(codeBody("previous_response_not_found", "Previous response with id '"+*r.PreviousResponseID+"' not found."))
 	case len(r.Input) == 0:
-		return refused(400, codeBody("invalid_request_body", "input must not be empty"))
+		return refused(codeBody("invalid_request_body", "input must not be empty"))
 	case k.RejectFewTokens && r.MaxOutputTokens != nil && *r.MaxOutputTokens < 16:
-		return refused(400, codeBody("invalid_request_body", "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16."))
+		return refused(codeBody("invalid_request_body", "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16."))
 	}
 	if len(r.Tools) > maxTools {
-		return refused(400, codeBody("invalid_request_body", "too many tools: "+strconv.Itoa(len(r.Tools))+" exceeds the limit of "+strconv.Itoa(maxTools)))
+		return refused(codeBody("invalid_request_body", "too many tools: "+strconv.Itoa(len(r.Tools))+" exceeds the limit of "+strconv.Itoa(maxTools)))
 	}
 	if err := c.checkResponsesTools("tools", r.Tools); err != nil {
 		return err
@@ -175,11 +175,11 @@ func (c *call) checkResponses(r *responsesRequest) error {
 		param := "input[" + strconv.Itoa(i) + "]"
 		switch {
 		case item.Type == "compaction_trigger" && k.RejectTrigger:
-			return refused(400, codeBody("invalid_value", "Invalid value: 'compaction_trigger'. Supported values are: 'message', 'function_call', 'reasoning', 'compaction' and others."))
+			return refused(codeBody("invalid_value", "Invalid value: 'compaction_trigger'. Supported values are: 'message', 'function_call', 'reasoning', 'compaction' and others."))
 		case strings.HasPrefix(item.Type, "custom_tool_call") && k.RejectCustom:
 			return unsupported("Custom tools are not supported with this model.", param)
 		case item.Passthrough != nil && k.RejectPassthrough:
-			return refused(400, codeBody("unknown_parameter", "Unknown parameter: '"+param+".internal_chat_message_metadata_passthrough'."))
+			return refused(codeBody("unknown_parameter", "Unknown parameter: '"+param+".internal_chat_message_metadata_passthrough'."))
 		}
 		if err := c.checkResponsesTools(param+".tools", item.Tools); err != nil {
 			return err
@@ -206,9 +206,9 @@ func (c *call) checkResponsesTools(list string, tools []responsesTool) error {
 		case t.Type == "custom" && k.RejectCustom:
 			return unsupported("Custom tools are not supported with this model.", param)
 		case t.Type == "namespace" && t.Description == "":
-			return refused(400, codeBody("invalid_request_body", "Invalid '"+param+".description': empty string."))
+			return refused(codeBody("invalid_request_body", "Invalid '"+param+".description': empty string."))
 		case t.Type == "namespace" && t.Name == "collaboration" && !k.AllowCollaboration:
-			return refused(400, codeBody("invalid_request_body", "Invalid '"+param+"': the namespace 'collaboration' is reserved and its tools must not be modified."))
+			return refused(codeBody("invalid_request_body", "Invalid '"+param+"': the namespace 'collaboration' is reserved and its tools must not be modified."))
 		}
 	}
 	return nil
@@ -238,7 +238,7 @@ func (c *call) checkEncrypted(id, encrypted string) error {
 	default:
 		return nil
 	}
-	return refused(400, codeBody("invalid_request_body", "The encrypted content "+clip(encrypted, 4)+"... could not be verified. Reason: "+reason))
+	return refused(codeBody("invalid_request_body", "The encrypted content "+clip(encrypted, 4)+"... could not be verified. Reason: "+reason))
 }
 
 // turnState checks the token of a turn, or begins one. It answers and returns false for another account's token.

@@ -22,7 +22,7 @@ var (
 	quotedWord   = regexp.MustCompile(`'([\w.-]+)'`)
 	deprecated   = regexp.MustCompile("`(temperature|top_p|top_k)` (?:is deprecated|is not supported|may only be set)")
 	atMost       = regexp.MustCompile(`(?:max_(?:completion_|output_)?tokens: \d+ > |supports at most |max_tokens must be less than or equal to )(\d{3,9})\b`)
-	unknownBeta  = regexp.MustCompile("(?i)(?:unsupported beta header\\(s\\)|unexpected value\\(s\\)|invalid beta flag|unknown beta)[^a-z0-9]*([a-z0-9-]+-20\\d\\d-\\d\\d-\\d\\d)")
+	unknownBeta  = regexp.MustCompile(`(?i)(?:unsupported beta header\(s\)|unexpected value\(s\)|invalid beta flag|unknown beta)[^a-z0-9]*([a-z0-9-]+-20\d\d-\d\d-\d\d)`)
 )
 
 // The lessons. The words behind them are their operands.
