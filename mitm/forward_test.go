@@ -193,7 +193,7 @@ func TestForwardCancelReachesOrigin(t *testing.T) {
 	client := r.client(t, http1)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := client.Do(req) //nolint:bodyclose // there is no answer
+		_, err := client.Do(req)
 		failed <- err
 	}()
 	wait(t, started, "request")

@@ -358,7 +358,7 @@ func TestEachMessageHasARouteOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.CloseNow() //nolint:errcheck // whatever comes of it
+	defer conn.CloseNow()
 	p := &wire{t, conn}
 	p.send(create)
 	if e := p.last(); e.Get("status").Int() != 403 || !strings.Contains(e.Raw, "profile office") {

@@ -90,7 +90,7 @@ func TestInvariant2_AnAnswerCutAtAnyEventNeverEndsCleanOnAWebSocket(t *testing.T
 func TestInvariant3_ClientGoneFromItsWebSocketCancelsUpstreamAndPenalisesNobody(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(*wire){
-		"closes":   func(c *wire) { go c.conn.Close(websocket.StatusNormalClosure, "") }, //nolint:errcheck // whatever comes of it
+		"closes":   func(c *wire) { go c.conn.Close(websocket.StatusNormalClosure, "") },
 		"vanishes": func(c *wire) { _ = c.conn.CloseNow() },
 	} {
 		for at, after := range map[string]int{"before the answer": 0, "within it": 6} {

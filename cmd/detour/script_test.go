@@ -234,7 +234,7 @@ func startCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: start name program [arg…]")
 	}
-	j := &job{cmd: exec.Command(args[1], args[2:]...), done: make(chan struct{}), grown: make(chan struct{})} //nolint:noctx // ended by the script
+	j := &job{cmd: exec.Command(args[1], args[2:]...), done: make(chan struct{}), grown: make(chan struct{})}
 	j.cmd.Stdout, j.cmd.Stderr, j.cmd.Dir = j, j, ts.MkAbs(".")
 	for _, name := range []string{
 		"PATH", "HOME", "DETOUR_HOME", "DETOUR_GITHUB_URL", "DETOUR_GITHUB_API_URL", "DETOUR_COPILOT_API_URL", "DETOUR_UPSTREAM_CA", "GOCOVERDIR", "TMPDIR",
@@ -328,7 +328,7 @@ func fetchCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: fetch status url")
 	}
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(args[1]) //nolint:noctx // bounded by the client
+	resp, err := client.Get(args[1])
 	ts.Check(err)
 	defer resp.Body.Close()
 	if err := resp.Write(ts.Stdout()); err != nil {
@@ -345,7 +345,7 @@ func askCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ask status url file")
 	}
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Post(args[1], "application/json", strings.NewReader(ts.ReadFile(args[2]))) //nolint:noctx // bounded by the client
+	resp, err := client.Post(args[1], "application/json", strings.NewReader(ts.ReadFile(args[2])))
 	ts.Check(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)

@@ -115,7 +115,7 @@ func TestOneModelAtTwoProviders(t *testing.T) {
 			t.Errorf("%s: %d %s, asked %+v", model, status, body, seen)
 		}
 	}
-	resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models") //nolint:noctx // a test
+	resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestOneModelAtTwoProviders(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{"openai/gpt-4o": `"provider":"openai"`, "gpt-4o": `"provider":"github-copilot"`} {
-		resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models/" + path) //nolint:noctx // a test
+		resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models/" + path)
 		if err != nil {
 			t.Fatal(err)
 		}

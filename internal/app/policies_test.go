@@ -157,7 +157,7 @@ func TestWhatBecomesOfFailures(t *testing.T) {
 // listed waits until every account has said which models it has, or that it cannot.
 func (w *world) listed() {
 	w.t.Helper()
-	resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models") //nolint:noctx // it ends with the world
+	resp, err := http.Get("http://" + w.app.APIAddr() + "/v1/models")
 	if err != nil {
 		w.t.Fatal(err)
 	}
