@@ -101,10 +101,8 @@ func (e *messagesEdit) isTarget(v gjson.Result) bool {
 // system edits the instructions. It reports whether nothing of them is left.
 func (e *messagesEdit) system(v gjson.Result) bool {
 	if v.Type == gjson.String {
-		text := v.Raw
 		if e.isTarget(v) {
-			text = `[{"type":"text","text":` + v.Raw + `,"cache_control":` + e.marker + `}]`
-			e.replace(v, text)
+			e.replace(v, `[{"type":"text","text":`+v.Raw+`,"cache_control":`+e.marker+`}]`)
 		} else if len(e.hoist) > 0 {
 			blocks := e.hoist
 			if strings.TrimSpace(v.Str) != "" {
