@@ -16,7 +16,7 @@ const (
 	EventStop                      // Block ends
 	EventUsage                     // Usage; figures replace earlier ones
 	EventFinish                    // Stop, and StopSequence where one matched; at most once, and nothing but Usage follows
-	EventFailure                   // Err; nothing follows
+	EventFailure                   // Err, and Usage as far as it was told; nothing follows
 	EventPing                      // the upstream lives
 )
 

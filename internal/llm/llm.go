@@ -14,10 +14,28 @@ type Usage struct {
 	Output     int64
 	Reasoning  int64 // part of Output
 
-	// NanoAIU is the price that the upstream itself named for the answer, in 10⁻⁹ AI credits; 0 when it named none.
+	// NanoAIU is the price that the upstream itself named for the answer, in 10⁻⁹ AI credits. It is at most MaxNanoAIU.
 	NanoAIU int64
+	// Priced says that the upstream named a price, which may be nothing; without it NanoAIU is zero, not known.
+	Priced bool
 	// Reported says that the upstream gave figures; without it the other fields are zero, not measured.
 	Reported bool
+}
+
+// MaxNanoAIU is the most that one answer can cost: a million credits and some. What an upstream says beyond it is not
+// to be believed, and would make sums overflow.
+const MaxNanoAIU = 1 << 50
+
+// Add adds what another answer used.
+func (u *Usage) Add(o Usage) {
+	u.Input += o.Input
+	u.CacheRead += o.CacheRead
+	u.CacheWrite += o.CacheWrite
+	u.Output += o.Output
+	u.Reasoning += o.Reasoning
+	u.NanoAIU += o.NanoAIU
+	u.Priced = u.Priced || o.Priced
+	u.Reported = u.Reported || o.Reported
 }
 
 // Allowance is how an account's premium requests stand, as its upstream counts them.

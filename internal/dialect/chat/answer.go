@@ -22,7 +22,7 @@ func (Codec) DecodeAnswer(dst []llm.Event, body []byte) ([]llm.Event, error) {
 	}
 	d := newDecoder()
 	readUsage(&d.usage, t.usage)
-	readPrice(&d.usage, t.price)
+	dialect.ReadPrice(&d.usage, t.price)
 	events := dst
 	for it := rawjson.Elements(t.choices, 0); it.Next(); {
 		if rawjson.Of(it.Raw()) != rawjson.Object {

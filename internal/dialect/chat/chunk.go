@@ -52,6 +52,8 @@ func (t *tap) chunk(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 	t.patch.Reset()
 	h := readHead(&t.patch, f.Data)
 	if h.failure != nil {
+		readUsage(&t.usage, h.usage.Raw)
+		dialect.ReadPrice(&t.usage, h.price.Raw)
 		failure := dialect.ParseFailure(0, "", f.Data)
 		if rawjson.Of(h.failure) != rawjson.Object {
 			return t.fail(dst, failure)
@@ -67,7 +69,7 @@ func (t *tap) chunk(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 	}
 	dst = t.learn(dst, &h)
 	t.stamp(&t.patch, &h)
-	readPrice(&t.usage, h.price.Raw)
+	dialect.ReadPrice(&t.usage, h.price.Raw)
 	class := dialect.Meta
 	if !empty {
 		var failed bool

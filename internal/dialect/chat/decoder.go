@@ -114,12 +114,12 @@ func (d *decoder) Close(dst []llm.Event) []llm.Event {
 		return d.finish(dst)
 	}
 	d.ended = true
-	return append(dst, llm.Event{Kind: llm.EventFailure, Err: io.ErrUnexpectedEOF})
+	return append(dst, llm.Event{Kind: llm.EventFailure, Err: io.ErrUnexpectedEOF, Usage: d.usage})
 }
 
 func (d *decoder) fail(dst []llm.Event, f dialect.Failure) []llm.Event {
 	d.ended = true
-	return append(dst, llm.Event{Kind: llm.EventFailure, Err: &f})
+	return append(dst, llm.Event{Kind: llm.EventFailure, Err: &f, Usage: d.usage})
 }
 
 // top is the top level of a chunk or of a whole answer; all raw.
@@ -148,11 +148,11 @@ func readTop(data []byte) (t top) {
 // chunk follows one chat.completion.chunk.
 func (d *decoder) chunk(dst []llm.Event, data []byte) []llm.Event {
 	t := readTop(data)
+	readUsage(&d.usage, t.usage)
+	dialect.ReadPrice(&d.usage, t.price)
 	if !rawjson.Empty(t.failure) {
 		return d.fail(dst, dialect.ParseFailure(0, "", data))
 	}
-	readUsage(&d.usage, t.usage)
-	readPrice(&d.usage, t.price)
 	it := rawjson.Elements(t.choices, 0)
 	any := false
 	for it.Next() {
@@ -258,7 +258,7 @@ func (d *decoder) finish(dst []llm.Event) []llm.Event {
 		stop = llm.StopTool
 	}
 	d.ended = true
-	if d.usage.Reported || d.usage.NanoAIU > 0 {
+	if d.usage.Reported || d.usage.Priced {
 		dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: d.usage})
 	}
 	return append(dst, llm.Event{Kind: llm.EventFinish, Stop: stop})

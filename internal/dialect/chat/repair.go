@@ -31,7 +31,7 @@ func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 		case "usage":
 			readUsage(&u, it.Raw())
 		case "copilot_usage":
-			readPrice(&u, it.Raw())
+			dialect.ReadPrice(&u, it.Raw())
 		case "error":
 			failed = failed || !rawjson.Empty(it.Raw())
 		}

@@ -275,7 +275,7 @@ func TestHiddenUsageIsCountedAllTheSame(t *testing.T) {
 	if string(got.Out) != hello+stop+done {
 		t.Errorf("got\n%s", got.Out)
 	}
-	if want := (llm.Usage{Input: 10, CacheRead: 4, Output: 9, NanoAIU: 77, Reported: true}); got.Tap.Usage() != want {
+	if want := (llm.Usage{Input: 10, CacheRead: 4, Output: 9, NanoAIU: 77, Priced: true, Reported: true}); got.Tap.Usage() != want {
 		t.Errorf("got %+v, want %+v", got.Tap.Usage(), want)
 	}
 }

@@ -39,10 +39,11 @@ func readUsage(u *llm.Usage, raw []byte) {
 				}
 			}
 		case "copilot_usage":
-			readPrice(u, it.Raw())
+			dialect.ReadPrice(u, it.Raw())
 		}
 	}
 	u.Reported = true
+	dialect.ReadCost(u, raw)
 	u.CacheRead, u.CacheWrite = read, write
 	u.Input = max(0, prompt-read-write)
 	u.Output, u.Reasoning = completion, max(nested, top)
@@ -50,11 +51,4 @@ func readUsage(u *llm.Usage, raw []byte) {
 		u.Output += top // Gemini models count reasoning beside the completion
 	}
 	u.Reasoning = min(u.Reasoning, u.Output)
-}
-
-// readPrice reads what the upstream itself says the answer costs.
-func readPrice(u *llm.Usage, raw []byte) {
-	if n, ok := dialect.NanoAIU(raw); ok {
-		u.NanoAIU = n
-	}
 }

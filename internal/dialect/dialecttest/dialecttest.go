@@ -164,7 +164,7 @@ func (s Suite) CheckAny(t *testing.T, in []byte) Result {
 		t.Errorf("depends on how the bytes arrive:\n%s", diff(whole.Out, bytewise.Out))
 	}
 	if u := whole.Tap.Usage(); min(u.Input, u.CacheRead, u.CacheWrite, u.Output, u.Reasoning, u.NanoAIU) < 0 ||
-		u.Reasoning > u.Output || !u.Reported && u != (llm.Usage{NanoAIU: u.NanoAIU}) {
+		u.Reasoning > u.Output || !u.Reported && u != (llm.Usage{NanoAIU: u.NanoAIU, Priced: u.Priced}) {
 		t.Errorf("odd usage %+v", u)
 	}
 	again := Relay(s.Format, Options(), bytes.NewReader(whole.Out))

@@ -137,7 +137,7 @@ func (Codec) DecodeAnswer(dst []llm.Event, body []byte) ([]llm.Event, error) {
 		case "usage":
 			readUsage(&start.Usage, v)
 		case "copilot_usage":
-			readPrice(&start.Usage, v)
+			dialect.ReadPrice(&start.Usage, v)
 		case "error":
 			failed = !rawjson.Empty(v)
 		}
@@ -160,7 +160,7 @@ func (Codec) DecodeAnswer(dst []llm.Event, body []byte) ([]llm.Event, error) {
 	if why := rawjson.Text(rawjson.Get(details, "explanation")); stop == llm.StopFilter && !r.text && len(why) > 0 {
 		r.add(llm.Part{Kind: llm.PartRefusal}, llm.Event{Kind: llm.EventText, Delta: why})
 	}
-	if start.Usage.Reported || start.Usage.NanoAIU > 0 {
+	if start.Usage.Reported || start.Usage.Priced {
 		r.events = append(r.events, llm.Event{Kind: llm.EventUsage, Usage: start.Usage})
 	}
 	finish := llm.Event{Kind: llm.EventFinish, Stop: stop}

@@ -77,7 +77,7 @@ func (d *decoder) Decode(dst []llm.Event, f sse.Frame) []llm.Event {
 	if len(typ) == 0 && h.failure.Missing() {
 		typ = f.Event
 	}
-	readPrice(&d.usage, h.price)
+	dialect.ReadPrice(&d.usage, h.price)
 	switch string(typ) {
 	case "content_block_delta":
 		return d.onDelta(dst, h)
@@ -118,7 +118,7 @@ func (d *decoder) Close(dst []llm.Event) []llm.Event {
 
 func (d *decoder) fail(dst []llm.Event, err error) []llm.Event {
 	d.finished = true
-	return append(dst, llm.Event{Kind: llm.EventFailure, Err: err})
+	return append(dst, llm.Event{Kind: llm.EventFailure, Err: err, Usage: d.usage})
 }
 
 func (d *decoder) onStart(dst []llm.Event, message []byte) []llm.Event {
@@ -132,7 +132,7 @@ func (d *decoder) onStart(dst []llm.Event, message []byte) []llm.Event {
 		case "usage":
 			readUsage(&d.usage, it.Raw())
 		case "copilot_usage":
-			readPrice(&d.usage, it.Raw())
+			dialect.ReadPrice(&d.usage, it.Raw())
 		}
 	}
 	if d.started {

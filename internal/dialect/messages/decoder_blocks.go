@@ -211,7 +211,7 @@ func (d *decoder) finish(dst []llm.Event) []llm.Event {
 			llm.Event{Kind: llm.EventStop, Block: d.count})
 		d.count++
 	}
-	if d.usage.Reported || d.usage.NanoAIU > 0 {
+	if d.usage.Reported || d.usage.Priced {
 		dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: d.usage})
 	}
 	e := llm.Event{Kind: llm.EventFinish, Stop: stop}

@@ -26,7 +26,7 @@ func (t *tap) onStart(data []byte, h head) (keep bool) {
 		case "usage":
 			usage = shift(it.Field(), h.message.Lo)
 		case "copilot_usage":
-			readPrice(&t.usage, it.Raw())
+			dialect.ReadPrice(&t.usage, it.Raw())
 		}
 	}
 	readUsage(&t.usage, usage.Raw)

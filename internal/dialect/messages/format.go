@@ -32,7 +32,7 @@ func (Format) Repair(body []byte, _ dialect.TapOptions) ([]byte, llm.Usage) {
 	var u llm.Usage
 	if rawjson.Valid(body) {
 		readUsage(&u, rawjson.Get(body, "usage"))
-		readPrice(&u, rawjson.Get(body, "copilot_usage"))
+		dialect.ReadPrice(&u, rawjson.Get(body, "copilot_usage"))
 	}
 	return body, u
 }
@@ -43,6 +43,7 @@ func readUsage(u *llm.Usage, raw []byte) {
 		return
 	}
 	u.Reported = true
+	dialect.ReadCost(u, raw)
 	for it := rawjson.Members(raw, 0); it.Next(); {
 		if rawjson.Of(it.Raw()) == rawjson.Null {
 			continue
@@ -59,14 +60,8 @@ func readUsage(u *llm.Usage, raw []byte) {
 		case "output_tokens_details":
 			u.Reasoning = dialect.Tokens(rawjson.Get(it.Raw(), "thinking_tokens"))
 		case "copilot_usage":
-			readPrice(u, it.Raw())
+			dialect.ReadPrice(u, it.Raw())
 		}
 	}
 	u.Reasoning = min(u.Reasoning, u.Output)
-}
-
-func readPrice(u *llm.Usage, raw []byte) {
-	if n, ok := dialect.NanoAIU(raw); ok {
-		u.NanoAIU = n
-	}
 }

@@ -139,7 +139,7 @@ func (t *tap) event(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 	if string(typ) == "error" || len(typ) == 0 && !h.failure.Missing() {
 		return t.onError(dst, f, h, typ)
 	}
-	readPrice(&t.usage, h.price)
+	dialect.ReadPrice(&t.usage, h.price)
 	class := dialect.Content
 	switch string(typ) {
 	case "ping":

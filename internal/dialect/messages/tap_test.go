@@ -269,7 +269,7 @@ func TestUsageOfStartAndDeltaIsMerged(t *testing.T) {
 	t.Parallel()
 	in := start() + ev("message_delta", `,"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":42,"cache_creation_input_tokens":3,"cache_read_input_tokens":null,"output_tokens_details":{"thinking_tokens":7}},"copilot_usage":{"total_nano_aiu":5}`) + ev("message_stop", "")
 	got := dialecttest.Relay(messages.Format{}, dialecttest.Options(), strings.NewReader(in)).Tap.Usage()
-	if want := (llm.Usage{Input: 10, CacheRead: 4, CacheWrite: 3, Output: 42, Reasoning: 7, NanoAIU: 5, Reported: true}); got != want {
+	if want := (llm.Usage{Input: 10, CacheRead: 4, CacheWrite: 3, Output: 42, Reasoning: 7, NanoAIU: 5, Priced: true, Reported: true}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -41,6 +41,6 @@ func (Codec) DecodeAnswer(dst []llm.Event, body []byte) ([]llm.Event, error) {
 		status = "completed"
 	}
 	d := &decoder{}
-	readPrice(&d.usage, h.price)
+	dialect.ReadPrice(&d.usage, h.price)
 	return d.terminal(d.start(dst, &h), &h, status), nil
 }

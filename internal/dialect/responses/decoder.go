@@ -51,7 +51,7 @@ func (d *decoder) Decode(dst []llm.Event, f sse.Frame) []llm.Event {
 	if len(h.typ) == 0 {
 		h.typ = f.Event
 	}
-	readPrice(&d.usage, h.price)
+	dialect.ReadPrice(&d.usage, h.price)
 	return d.event(dst, data, &h)
 }
 
@@ -65,7 +65,7 @@ func (d *decoder) Close(dst []llm.Event) []llm.Event {
 
 func (d *decoder) fail(dst []llm.Event, err error) []llm.Event {
 	d.ended = true
-	return append(dst, llm.Event{Kind: llm.EventFailure, Err: err})
+	return append(dst, llm.Event{Kind: llm.EventFailure, Err: err, Usage: d.usage})
 }
 
 // event takes one event.
@@ -171,6 +171,7 @@ func (d *decoder) terminal(dst []llm.Event, h *head, status string) []llm.Event 
 		status = string(own)
 	}
 	if status == "failed" || status == "cancelled" {
+		readUsage(&d.usage, h.usage.Raw)
 		failure := dialect.ParseFailure(0, "", h.failure.Raw)
 		return d.fail(dst, &failure)
 	}
@@ -203,7 +204,7 @@ func (d *decoder) terminal(dst []llm.Event, h *head, status string) []llm.Event 
 		return dst
 	}
 	readUsage(&d.usage, h.usage.Raw)
-	if d.usage.Reported || d.usage.NanoAIU > 0 {
+	if d.usage.Reported || d.usage.Priced {
 		dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: d.usage})
 	}
 	d.ended = true

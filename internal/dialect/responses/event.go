@@ -95,7 +95,7 @@ func (t *tap) event(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 	if len(h.typ) == 0 {
 		h.typ = f.Event
 	}
-	readPrice(&t.usage, h.price)
+	dialect.ReadPrice(&t.usage, h.price)
 	switch string(h.typ) {
 	case "ping":
 		return append(dst, ": ping\n\n"...), dialect.Meta

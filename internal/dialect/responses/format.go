@@ -42,7 +42,7 @@ func (Format) Repair(body []byte, o dialect.TapOptions) ([]byte, llm.Usage) {
 		case "usage":
 			readUsage(&u, it.Raw())
 		case "copilot_usage":
-			readPrice(&u, it.Raw())
+			dialect.ReadPrice(&u, it.Raw())
 		case "output":
 			from, _ := it.Span()
 			for items := rawjson.Elements(body, from); items.Next(); {
@@ -68,7 +68,8 @@ func readUsage(u *llm.Usage, raw []byte) {
 		return
 	}
 	var input, read, write int64
-	*u = llm.Usage{NanoAIU: u.NanoAIU, Reported: true}
+	*u = llm.Usage{NanoAIU: u.NanoAIU, Priced: u.Priced, Reported: true}
+	dialect.ReadCost(u, raw)
 	for it := rawjson.Members(raw, 0); it.Next(); {
 		switch string(it.Key()) {
 		case "input_tokens":
@@ -81,18 +82,12 @@ func readUsage(u *llm.Usage, raw []byte) {
 		case "output_tokens_details":
 			u.Reasoning = dialect.Tokens(rawjson.Get(it.Raw(), "reasoning_tokens"))
 		case "copilot_usage":
-			readPrice(u, it.Raw())
+			dialect.ReadPrice(u, it.Raw())
 		}
 	}
 	u.CacheRead, u.CacheWrite = read, write
 	u.Input = max(0, input-read-write)
 	u.Reasoning = min(u.Reasoning, u.Output)
-}
-
-func readPrice(u *llm.Usage, raw []byte) {
-	if n, ok := dialect.NanoAIU(raw); ok {
-		u.NanoAIU = n
-	}
 }
 
 // sealed is the blob of an item that was sealed last.

@@ -383,7 +383,7 @@ func TestUsageArithmetic(t *testing.T) {
 	t.Parallel()
 	in := created("r") + strings.Replace(completed(1, "r", "[]"), `,"sequence_number"`, `,"copilot_usage":{"total_nano_aiu":3},"sequence_number"`, 1)
 	got := dialecttest.Relay(responses.Format{}, dialecttest.Options(), strings.NewReader(in)).Tap.Usage()
-	if want := (llm.Usage{Input: 8, CacheRead: 4, CacheWrite: 2, Output: 9, Reasoning: 2, NanoAIU: 3, Reported: true}); got != want {
+	if want := (llm.Usage{Input: 8, CacheRead: 4, CacheWrite: 2, Output: 9, Reasoning: 2, NanoAIU: 3, Priced: true, Reported: true}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
