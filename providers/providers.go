@@ -34,12 +34,14 @@ type ModelLister interface {
 	Models(ctx context.Context, a *Account) ([]Model, error)
 }
 
-// Meter is implemented by providers that count premium requests.
+// Meter is implemented by providers that count premium requests. Accounts of all others are charged by tokens.
 type Meter interface {
 	// Premium is what the upstream is expected to charge a for answering c, in premium requests.
 	Premium(a *Account, c *Call) float64
 	// Allowance reads from the headers of an answer how the account stands after it.
 	Allowance(h http.Header) llm.Allowance
+	// ByTokens tells whether a is charged by tokens instead, as far as is known after an answer that used u.
+	ByTokens(a *Account, u llm.Usage) bool
 }
 
 // Call is one client request on its way to a provider. The provider reads it and changes nothing.

@@ -58,6 +58,7 @@ func (p *Provider) exchange(ctx context.Context, st *state, now func() time.Time
 	if err != nil {
 		return providers.Lease{}, err
 	}
+	st.noteBilling(answer)
 	refresh, lifetime := lifetimes(answer, header, at)
 	return providers.Lease{
 		Token:      token,
@@ -176,7 +177,9 @@ func (p *Provider) directLease(ctx context.Context, st *state) (providers.Lease,
 	}
 	body, _, err := p.management(ctx, &st.settings, st.management, st.github, userPath)
 	if err == nil {
-		l.Base, err = st.inferenceBase(gjson.ParseBytes(body))
+		answer := gjson.ParseBytes(body)
+		st.noteBilling(answer)
+		l.Base, err = st.inferenceBase(answer)
 		return l, err
 	}
 	switch e := providers.AsError(err); e.Failure.Status {

@@ -3,6 +3,8 @@ package copilot
 import (
 	"net/http"
 
+	"github.com/tidwall/gjson"
+
 	"detour/internal/dialect"
 	"detour/internal/llm"
 	"detour/providers"
@@ -21,6 +23,26 @@ func (p *Provider) Premium(a *providers.Account, c *providers.Call) float64 {
 		return 0
 	}
 	return c.Model.Multiplier
+}
+
+// ByTokens implements providers.Meter. GitHub says it of an account where it tells about the account's use, and by the
+// prices in answers. An account of which it said neither counts as one that has premium requests.
+func (p *Provider) ByTokens(a *providers.Account, u llm.Usage) bool {
+	st, err := stateOf(a)
+	if err != nil {
+		return false
+	}
+	if u.NanoAIU > 0 {
+		st.byTokens.Store(true)
+	}
+	return st.byTokens.Load()
+}
+
+// noteBilling keeps what an answer of the management plane says of how the account is charged, if it says it.
+func (st *state) noteBilling(answer gjson.Result) {
+	if v := answer.Get("token_based_billing"); v.IsBool() {
+		st.byTokens.Store(v.Bool())
+	}
 }
 
 // Allowance implements providers.Meter. Accounts whose premium requests are unlimited, or that have none, tell nothing

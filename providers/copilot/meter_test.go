@@ -1,6 +1,7 @@
 package copilot_test
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -76,5 +77,51 @@ func TestPremiumIsWhatTheUpstreamIsToldToCharge(t *testing.T) {
 		if got := p.Premium(c.account, &c.call); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+func TestAccountsAreChargedByTokensWhenGitHubSaysSo(t *testing.T) {
+	t.Parallel()
+	says := func(billing string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/copilot_internal/user" {
+				_, _ = io.WriteString(w, `{"endpoints":{"api":"https://api.individual.githubcopilot.com"}`+billing+`}`)
+				return
+			}
+			healthy(w, r)
+		}
+	}
+	direct := map[string]string{"auth": "direct"}
+	for name, c := range map[string]struct {
+		settings map[string]string
+		billing  string
+		used     llm.Usage
+		want     bool
+	}{
+		"not a word":              {direct, "", llm.Usage{Input: 5, Reported: true}, false},
+		"with the host":           {direct, `,"token_based_billing":true`, llm.Usage{}, true},
+		"that it is not":          {direct, `,"token_based_billing":false`, llm.Usage{Input: 5, Reported: true}, false},
+		"in no way that is meant": {direct, `,"token_based_billing":"true"`, llm.Usage{}, false},
+		"in a price":              {nil, "", llm.Usage{NanoAIU: 5, Priced: true, Reported: true}, true},
+		"in a price of nothing, which is no word": {nil, "", llm.Usage{Priced: true, Reported: true}, false},
+	} {
+		w := newWorld(t, worldConfig{token: "gho_" + marker, settings: c.settings, serve: says(c.billing)})
+		if _, err := w.account.Lease(t.Context()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := w.ByTokens(w.account, c.used); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+		if got := w.ByTokens(w.account, llm.Usage{}); got != c.want {
+			t.Errorf("%s: %t afterwards", name, got)
+		}
+	}
+
+	w := newWorld(t, worldConfig{serve: says(`,"token_based_billing":true`)})
+	if w.ByTokens(w.account, llm.Usage{}) {
+		t.Error("known before it was said")
+	}
+	if _, err := w.User(t.Context(), w.account); err != nil || !w.ByTokens(w.account, llm.Usage{}) {
+		t.Errorf("asked about its use: %v", err)
 	}
 }

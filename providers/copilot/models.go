@@ -108,6 +108,7 @@ func parseModel(entry gjson.Result) providers.Model {
 		MaxPrompt:     tokens(limits.Get("max_prompt_tokens")),
 		MaxOutput:     tokens(limits.Get("max_output_tokens")),
 		Multiplier:    max(0, figure(entry, "billing.multiplier")),
+		Cost:          tokenPrices(entry.Get("billing.token_prices")),
 		Raw:           json.RawMessage(entry.Raw),
 	}
 	if state := entry.Get("policy.state"); state.Exists() && state.String() != "enabled" {
@@ -132,6 +133,20 @@ func parseModel(entry gjson.Result) providers.Model {
 		m.Disabled = true
 	}
 	return m
+}
+
+// tokenPrices reads prices that are in 10⁻⁹ credits for a batch of tokens, a credit being a cent. Without the size of
+// the batch they tell nothing.
+func tokenPrices(v gjson.Result) providers.Cost {
+	batch := figure(v, "batch_size")
+	if batch < 1 {
+		return providers.Cost{}
+	}
+	price := func(name string) float64 {
+		const nanoPerDollar, million = 100e9, 1e6
+		return providers.Price(figure(v, "default."+name) / batch / (nanoPerDollar / million))
+	}
+	return providers.Cost{Input: price("input_price"), Output: price("output_price"), CacheRead: price("cache_price")}
 }
 
 func tokens(v gjson.Result) int {

@@ -105,6 +105,31 @@ func TestModelsOfStrangeCatalogues(t *testing.T) {
 	}
 }
 
+func TestTokenPrices(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		billing string
+		want    providers.Cost
+	}{
+		"usual":              {`{"token_prices":{"batch_size":1000000,"default":{"input_price":300000000000,"output_price":1500000000000,"cache_price":30000000000}}}`, providers.Cost{Input: 3, Output: 15, CacheRead: 0.3}},
+		"another batch":      {`{"token_prices":{"batch_size":1000,"default":{"input_price":25000000,"output_price":"200000000"}}}`, providers.Cost{Input: 0.25, Output: 2}},
+		"no batch":           {`{"token_prices":{"default":{"input_price":300000000000,"output_price":1500000000000}}}`, providers.Cost{}},
+		"a batch of none":    {`{"token_prices":{"batch_size":0,"default":{"input_price":3,"output_price":15}}}`, providers.Cost{}},
+		"part of it":         {`{"token_prices":{"batch_size":1000000,"default":{"output_price":1500000000000}}}`, providers.Cost{Output: 15}},
+		"free":               {`{"token_prices":{"batch_size":1000000,"default":{"input_price":0,"output_price":0,"cache_price":0}}}`, providers.Cost{}},
+		"absurd":             {`{"token_prices":{"batch_size":1,"default":{"input_price":300000000000,"output_price":-1,"cache_price":1e400}}}`, providers.Cost{}},
+		"of another shape":   {`{"token_prices":[1,2]}`, providers.Cost{}},
+		"no prices":          {`{"multiplier":1}`, providers.Cost{}},
+		"no default of them": {`{"token_prices":{"batch_size":1000000,"input_price":300000000000}}`, providers.Cost{}},
+	} {
+		w := newWorld(t, worldConfig{serve: catalogue(`{"data":[{"id":"m","billing":` + tc.billing + `}]}`)})
+		models, err := w.Models(t.Context(), w.account)
+		if err != nil || len(models) != 1 || models[0].Cost != tc.want {
+			t.Errorf("%s: %v, %+v, want %+v", name, err, models, tc.want)
+		}
+	}
+}
+
 func TestModelsRenewsACredentialOnce(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"detour/internal/secret"
@@ -104,12 +105,13 @@ func New(o Options) *Provider {
 // Name implements providers.Provider.
 func (*Provider) Name() string { return Name }
 
-// state is what Open makes of an account's configuration. It is read-only.
+// state is what Open makes of an account's configuration. It is read-only but for what GitHub tells.
 type state struct {
 	settings
 	github     secret.String // the long-lived credential, trimmed
 	identity   http.Header   // headers that every inference request carries, but for ids and kind
 	management http.Header   // headers of the management plane
+	byTokens   atomic.Bool   // GitHub said that the account is charged by tokens
 }
 
 // Open implements providers.Provider. All mistakes in the settings are reported together.

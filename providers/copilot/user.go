@@ -60,6 +60,7 @@ func (p *Provider) User(ctx context.Context, a *providers.Account) (UserInfo, er
 	if err != nil {
 		return UserInfo{}, err
 	}
+	st.noteBilling(gjson.ParseBytes(body))
 	return parseUser(body), nil
 }
 

@@ -119,7 +119,7 @@ func (e *entry) wrong() string {
 		}
 	}
 	for _, c := range []float64{e.Cost.Input, e.Cost.Output, e.Cost.CacheRead, e.Cost.CacheWrite} {
-		if c < 0 || c > 1e5 {
+		if c < 0 || c > providers.MaxPrice {
 			return fmt.Sprintf("a cost of %v for a million tokens", c)
 		}
 	}
@@ -164,10 +164,12 @@ var date = regexp.MustCompile(`-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$`)
 func (d *Data) Fill(name string, m *providers.Model) {
 	models := d.providers[name].Models
 	e, ok := models[m.ID]
-	for _, id := range []string{date.ReplaceAllString(m.ID, ""), strings.TrimSuffix(m.ID, ":free")} {
-		if !ok {
-			e, ok = models[id]
-		}
+	if !ok {
+		e, ok = models[date.ReplaceAllString(m.ID, "")]
+	}
+	if id, free := strings.CutSuffix(m.ID, ":free"); free && !ok {
+		e, ok = models[id]
+		e.Cost = providers.Cost{} // which is the other's
 	}
 	if !ok {
 		return

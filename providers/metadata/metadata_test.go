@@ -45,6 +45,14 @@ func TestFillKeepsWhatTheUpstreamSays(t *testing.T) {
 	}
 }
 
+func TestAFreeModelHasNotThePriceOfTheOther(t *testing.T) {
+	t.Parallel()
+	m := providers.Model{ID: "gpt-5:free"}
+	if metadata.Builtin().Fill("openai", &m); m.ContextWindow == 0 || m.Cost != (providers.Cost{}) {
+		t.Errorf("%+v", m)
+	}
+}
+
 // A catalogue as the public one looks: with members and providers that do not matter here.
 const catalogue = `{"openai":{"id":"openai","env":["OPENAI_API_KEY"],"npm":"x","name":"OpenAI","models":{"gpt-9":{"id":"gpt-9","name":"GPT-9","attachment":true,"reasoning":true,
 	"limit":{"context":9000000,"output":9},"cost":{"input":9.5,"output":99,"cache_read":0.9,"context_over_200k":{"input":1}},"modalities":{"input":["text"],"output":["text"]}},

@@ -102,13 +102,17 @@ func TestOpenRouterModels(t *testing.T) {
 	t.Parallel()
 	p := openai.OpenRouter(keyed.Options{Transport: list(`{"data":[{"id":"anthropic/claude-sonnet-4.5","name":"Anthropic: Claude Sonnet 4.5","context_length":1000000,
 		"architecture":{"input_modalities":["text","image","file"],"output_modalities":["text"]},"pricing":{"prompt":"0.000003","completion":"0.000015","input_cache_read":"0.0000003","input_cache_write":"0.00000375"},
-		"top_provider":{"max_completion_tokens":64000},"supported_parameters":["tools","reasoning"]},{"id":"openrouter/auto","pricing":{"prompt":"-1","completion":"-1"},"context_length":2000000}]}`)})
+		"top_provider":{"max_completion_tokens":64000},"supported_parameters":["tools","reasoning"]},{"id":"openrouter/auto","pricing":{"prompt":"-1","completion":"-1"},"context_length":2000000},
+		{"id":"odd/one","pricing":{"prompt":"NaN","completion":"1e300","input_cache_read":"Inf"}}]}`)})
 	got := models(t, p)
 	m := got["anthropic/claude-sonnet-4.5"]
 	near := func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
 	if m.Vendor != "anthropic" || m.ContextWindow != 1000000 || m.MaxOutput != 64000 || !near(m.Cost.Input, 3) || !near(m.Cost.Output, 15) || !near(m.Cost.CacheRead, 0.3) ||
 		!near(m.Cost.CacheWrite, 3.75) || !m.Reasons || !slices.Equal(m.Input, []string{"text", "image", "pdf"}) || len(p.Target(m).Efforts) == 0 {
 		t.Errorf("%+v", m)
+	}
+	if o := got["odd/one"]; o.Cost != (providers.Cost{}) {
+		t.Errorf("prices that cannot be true: %+v", o.Cost)
 	}
 	if a := got["openrouter/auto"]; a.Cost != (providers.Cost{}) || a.Reasons || p.Target(a).Efforts != nil {
 		t.Errorf("%+v", a)

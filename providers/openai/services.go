@@ -72,7 +72,7 @@ func parseOpenRouter(entry gjson.Result, m *providers.Model) bool {
 	m.ContextWindow = keyed.Tokens(entry.Get("context_length"))
 	m.MaxOutput = keyed.Tokens(entry.Get("top_provider.max_completion_tokens"))
 	m.Vendor, _, _ = strings.Cut(m.ID, "/")
-	price := func(name string) float64 { return max(0, entry.Get("pricing."+name).Float()*1e6) } // -1 where it varies
+	price := func(name string) float64 { return providers.Price(entry.Get("pricing."+name).Float() * 1e6) } // -1 where it varies
 	m.Cost = providers.Cost{Input: price("prompt"), Output: price("completion"), CacheRead: price("input_cache_read"), CacheWrite: price("input_cache_write")}
 	m.Input, m.Output = texts(entry.Get("architecture.input_modalities")), texts(entry.Get("architecture.output_modalities"))
 	for _, p := range entry.Get("supported_parameters").Array() {
