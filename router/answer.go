@@ -71,15 +71,16 @@ func (x *exchange) relayPlain(a *providers.Account, resp *http.Response) error {
 		return err
 	}
 	if e := gjson.GetBytes(body, "error"); x.call.Stream && e.IsObject() {
+		_, x.told = x.op.format.Repair(body, x.tapOptions(a))
 		return x.inband(dialect.ParseFailure(0, "application/json", body))
 	}
 	if x.call.Stream && (!x.call.Verbatim || x.frame != nil) {
 		return x.streamWhole(a, resp, body)
 	}
 	if x.op.endpoint != dialect.EndpointEmbeddings && x.op.endpoint != dialect.EndpointCountTokens {
-		body, x.rec.Usage = x.op.format.Repair(body, x.tapOptions(a))
+		body, x.told = x.op.format.Repair(body, x.tapOptions(a))
 	} else {
-		x.rec.Usage = embeddingUsage(body)
+		x.told = embeddingUsage(body)
 	}
 	if x.keep != nil {
 		x.keep.answer(body)

@@ -38,6 +38,8 @@ type exchange struct {
 	said   []byte         // the body as it was read, less its compression; nil before
 	loaded bool           // and looked into
 	trying int            // 1 while an attempt is under way
+	told   llm.Usage      // by the answer under way
+	asks   float64        // premium requests that the answer under way is expected to cost
 	asked  providers.Call // as the client said it, before its model was looked for
 	peek   dialect.Peek
 
@@ -304,6 +306,7 @@ func (x *exchange) once(ctx context.Context, a *providers.Account) (secret.Strin
 	x.helped(a)
 	x.rec.Provider, x.rec.Account, x.rec.Model = a.Provider(), a.ID(), x.call.Model.ID
 	x.meter(p, a, resp.Header)
+	defer x.charge(p, a)
 	return token, x.relayAnswer(a, resp)
 }
 
@@ -557,9 +560,6 @@ func (x *exchange) done() {
 		return
 	}
 	x.rec.Total = x.table.Now().Sub(x.rec.Start)
-	if x.rec.Usage.NanoAIU > 0 {
-		x.rec.Premium = 0 // the account is charged by tokens instead
-	}
 	if x.rec.Status == 0 && x.rec.Error == providers.KindCanceled.String() {
 		x.rec.Status = 499 // the client left; nothing was sent
 	}

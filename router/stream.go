@@ -57,6 +57,7 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	if x.frame != nil {
 		ping = nil // a WebSocket has its own
 	}
+	defer func() { x.told = s.usage() }() // also of an answer that was cut: it was spent
 	out := newOutlet(x, resp, ping)
 	defer out.close()
 	held := streamBuffers.get()
@@ -88,13 +89,11 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 		cause = err
 		if !holding && (err != nil || !frames.Buffered()) {
 			if err := out.send(buf); err != nil {
-				x.rec.Usage = s.usage() // what was told so far was spent
 				return err
 			}
 			buf = buf[:0]
 		}
 	}
-	x.rec.Usage = s.usage()
 	if x.req.Context().Err() != nil {
 		if why, ok := errors.AsType[*dialect.Failure](context.Cause(x.req.Context())); ok && !holding {
 			buf, _ = s.end(buf, why) // the client is still there
@@ -115,7 +114,6 @@ func (x *exchange) relayStream(s streamer, resp *http.Response) error {
 	if x.keep != nil && err == nil {
 		x.keep.saw(buf[from:], dialect.Terminal)
 	}
-	x.rec.Usage = s.usage()
 	if err != nil && holding && out.abandon() {
 		return incomplete(err)
 	}

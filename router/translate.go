@@ -241,6 +241,9 @@ func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Clas
 			class = max(class, dialect.Terminal)
 		case llm.EventFailure:
 			t.failed, t.fail = e.Err, failureOf(e.Err)
+			if e.Usage.Reported || e.Usage.Priced {
+				t.use = e.Usage
+			}
 			class = dialect.Failed
 		case llm.EventStart:
 			t.use = e.Usage
@@ -330,9 +333,9 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	if stream && t.request.Stream {
 		return x.relayStream(&streaming{tr, t.client.NewEncoder(options)}, resp)
 	}
+	defer func() { x.told = tr.use }() // also of an answer that was cut: it was spent
 	var fold llm.Folder
 	if err := x.fold(tr, &fold, stream, resp); err != nil {
-		x.rec.Usage = tr.use // what was told so far was spent
 		return err
 	}
 	answer, ok := fold.Answer()
@@ -342,7 +345,6 @@ func (x *exchange) relayTranslated(a *providers.Account, resp *http.Response, st
 	case !ok:
 		return incomplete(io.ErrUnexpectedEOF)
 	}
-	x.rec.Usage = answer.Usage
 	if t.request.Stream { // the upstream answered whole what was asked for as a stream
 		return x.replay(answer, t.client.NewEncoder(options), resp)
 	}

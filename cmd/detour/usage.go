@@ -23,9 +23,11 @@ func newUsage(h *host) *cobra.Command {
 		Use:   "usage",
 		Short: "Add up what was used: requests, tokens, premium requests, credits",
 		Long: `Usage adds up the exchanges that detour has recorded, whether or not it runs just
-now. Tokens and credits are what the upstreams reported. Premium requests are
-marked with ~: they are an estimate, of what a person's request costs at the
-model's multiplier; what GitHub itself counts is told beside it. Requests whose
+now. Tokens and credits are what the upstreams reported; a credit is a US cent.
+Figures with ~ are estimates. Premium requests: what a person's request costs at
+the model's multiplier; what GitHub itself counts is told beside it. Estimated
+credits: what the tokens cost at the model's list prices, where the upstream
+named no price; they are not part of the credits beside them. Requests whose
 answer named no tokens are counted, and their tokens are not.
 
 --since and --until take a span back from now (90m, 24h, 7d, 2w), a day
@@ -79,6 +81,8 @@ type usageRow struct {
 	PremiumEstimated float64 `json:"premium_requests_estimated"`
 	Credits          float64 `json:"credits"`
 	Priced           int64   `json:"requests_with_credits"`
+	CreditsEstimated float64 `json:"credits_estimated"`
+	Estimated        int64   `json:"requests_with_credits_estimated"`
 }
 
 type usageAllowances struct {
@@ -193,6 +197,7 @@ func usageOf(s ledger.Sum) usageRow {
 		Key: s.Key, Requests: s.Requests, Errors: s.Errors, Canceled: s.Canceled, TokensUnknown: s.Unreported,
 		Input: s.Input, CacheRead: s.CacheRead, CacheWrite: s.CacheWrite, Output: s.Output, Reasoning: s.Reasoning,
 		PremiumEstimated: rounded(s.PremiumRequests), Credits: s.Credits, Priced: s.Priced,
+		CreditsEstimated: s.EstimatedCredits, Estimated: s.Estimated,
 	}
 }
 
@@ -200,7 +205,7 @@ func usageOf(s ledger.Sum) usageRow {
 func rounded(f float64) float64 { return math.Round(f*1e6) / 1e6 }
 
 func (r *usageReport) print(h *host, now time.Time) error {
-	columns := []string{r.By, "requests", "errors", "canceled", "in", "cache_read", "cache_write", "out", "reasoning", "premium_estimated", "credits"}
+	columns := []string{r.By, "requests", "errors", "canceled", "in", "cache_read", "cache_write", "out", "reasoning", "premium_estimated", "credits", "credits_estimated"}
 	var rows [][]cell
 	for i := range r.Rows {
 		rows = append(rows, r.Rows[i].cells(word(r.Rows[i].Key)))
@@ -226,16 +231,22 @@ func (r *usageReport) print(h *host, now time.Time) error {
 
 func (r *usageRow) cells(key cell) []cell {
 	count := func(n int64) cell { return text(strconv.FormatInt(n, 10)) }
-	estimate := number(r.PremiumEstimated)
-	if r.PremiumEstimated > 0 {
-		estimate.human = "~" + estimate.human
+	estimate := func(f float64) cell {
+		c := number(f)
+		if f > 0 {
+			c.human = "~" + c.human
+		}
+		return c
 	}
-	credits := number(rounded(r.Credits))
+	credits, estimated := number(rounded(r.Credits)), estimate(rounded(r.CreditsEstimated))
 	if r.Priced == 0 {
 		credits = word("")
 	}
+	if r.Estimated == 0 {
+		estimated = word("")
+	}
 	return []cell{
 		key, count(r.Requests), count(r.Errors), count(r.Canceled), count(r.Input), count(r.CacheRead), count(r.CacheWrite),
-		count(r.Output), count(r.Reasoning), estimate, credits,
+		count(r.Output), count(r.Reasoning), estimate(r.PremiumEstimated), credits, estimated,
 	}
 }

@@ -88,13 +88,15 @@ type Health struct {
 
 // BudgetHealth is how one of the owner's budgets stands.
 type BudgetHealth struct {
-	Name   string    `json:"name"`
-	Of     string    `json:"of,omitempty"` // whose spending it is, when each one's is counted by itself
-	Unit   string    `json:"unit"`
-	Period string    `json:"period"`
-	Spent  float64   `json:"spent"`
-	Limit  float64   `json:"limit"`
-	Resets time.Time `json:"resets"`
+	Name   string  `json:"name"`
+	Of     string  `json:"of,omitempty"` // whose spending it is, when each one's is counted by itself
+	Unit   string  `json:"unit"`
+	Period string  `json:"period"`
+	Spent  float64 `json:"spent"`
+	Limit  float64 `json:"limit"`
+	// Estimated is the part of Spent that no upstream named, of a budget in credits.
+	Estimated float64   `json:"estimated,omitempty"`
+	Resets    time.Time `json:"resets"`
 }
 
 // ProxyHealth counts what the proxy door does.
@@ -114,7 +116,7 @@ func (a *App) Health() Health {
 		h.Status = "no accounts"
 	}
 	for _, b := range a.budget.Status() {
-		h.Budgets = append(h.Budgets, BudgetHealth{b.Name, b.Of, string(b.Unit), string(b.Period), b.Spent, b.Most, b.Resets})
+		h.Budgets = append(h.Budgets, BudgetHealth{b.Name, b.Of, string(b.Unit), string(b.Period), b.Spent, b.Most, b.Estimated, b.Resets})
 	}
 	if a.proxy != nil {
 		s := ProxyHealth(a.proxy.Stats())

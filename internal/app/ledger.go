@@ -48,7 +48,9 @@ func (a *App) buildLedger(ctx context.Context) {
 		o.Logger.Error("budgets begin from zero", "err", err)
 	}
 	for _, s := range spent {
-		a.budget.Spend(s.Client, s.Account, s.At, budget.Amount{Credits: s.Credits, PremiumRequests: s.Premium, Tokens: s.Tokens})
+		a.budget.Spend(s.Client, s.Account, s.At, budget.Amount{
+			Credits: s.Credits, EstimatedCredits: s.EstimatedCredits, PremiumRequests: s.Premium, Tokens: s.Tokens,
+		})
 	}
 }
 
@@ -64,7 +66,11 @@ func limits(cfg *config.Config) []budget.Limit {
 }
 
 func (a *App) warnBudget(e *budget.Exceeded) {
-	a.opts.Logger.Warn("budget", "name", e.Limit.Name, "spent", e.Spent, "of", e.Limit.Most, "unit", string(e.Limit.Unit), "begins_anew", e.Resets)
+	attrs := []any{"name", e.Limit.Name, "spent", e.Spent, "of", e.Limit.Most, "unit", string(e.Limit.Unit), "begins_anew", e.Resets}
+	if e.Estimated > 0 {
+		attrs = append(attrs, "of_it_estimated", e.Estimated)
+	}
+	a.opts.Logger.Warn("budget", attrs...)
 }
 
 // onExchange notes what ended. What is only relayed, and lists of models, cost nothing and have no row.
@@ -75,7 +81,8 @@ func (a *App) onExchange(e *record.Exchange) {
 		}
 		u := &e.Usage
 		a.budget.Spend(e.Client, e.Account, e.Start, budget.Amount{
-			Credits: float64(u.NanoAIU) / 1e9, PremiumRequests: e.Premium, Tokens: float64(u.Input + u.CacheRead + u.CacheWrite + u.Output),
+			Credits: float64(u.NanoAIU) / 1e9, EstimatedCredits: float64(e.EstimatedNanoAIU) / 1e9,
+			PremiumRequests: e.Premium, Tokens: float64(u.Input + u.CacheRead + u.CacheWrite + u.Output),
 		})
 		select {
 		case a.ended <- struct{}{}:

@@ -6,6 +6,7 @@ package budget
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,38 +48,58 @@ type Limit struct {
 // Amount is what an exchange cost.
 type Amount struct {
 	Credits, PremiumRequests, Tokens float64
+	EstimatedCredits                 float64 // beside Credits, where an upstream named no price
 }
 
-func (a Amount) of(u Unit) float64 {
+// of is what counts in a unit. Premium requests are estimates, all of them; nothing sets those apart.
+func (a Amount) of(u Unit) spending {
 	switch u {
 	case Credits:
-		return a.Credits
+		return spending{a.Credits + a.EstimatedCredits, a.EstimatedCredits}
 	case Tokens:
-		return a.Tokens
+		return spending{all: a.Tokens}
 	}
-	return a.PremiumRequests
+	return spending{all: a.PremiumRequests}
+}
+
+// spending is an amount in one unit.
+type spending struct{ all, estimated float64 }
+
+func (s spending) plus(o spending) spending {
+	return spending{s.all + o.all, s.estimated + o.estimated}
 }
 
 func (a *Amount) add(b Amount) {
 	a.Credits += b.Credits
+	a.EstimatedCredits += b.EstimatedCredits
 	a.PremiumRequests += b.PremiumRequests
 	a.Tokens += b.Tokens
 }
 
 // Exceeded says that a budget is spent. It implements error.
 type Exceeded struct {
-	Limit  Limit
-	Spent  float64
-	Resets time.Time
+	Limit     Limit
+	Spent     float64
+	Estimated float64 // part of Spent, of a limit in credits
+	Resets    time.Time
 }
 
 // Error implements error.
 func (e *Exceeded) Error() string {
-	return fmt.Sprintf("the budget %s is spent: %s of %s %s this %s; it begins anew at %s",
-		e.Limit.Name, number(e.Spent), number(e.Limit.Most), strings.ReplaceAll(string(e.Limit.Unit), "_", " "), e.Limit.Period, e.Resets.Format(time.RFC3339))
+	part := ""
+	switch {
+	case e.Estimated <= 0:
+	case e.Estimated < e.Spent:
+		part = " (" + number(e.Estimated) + " of them estimated)"
+	default:
+		part = " (estimated)"
+	}
+	return fmt.Sprintf("the budget %s is spent: %s of %s %s this %s%s; it begins anew at %s",
+		e.Limit.Name, number(e.Spent), number(e.Limit.Most), strings.ReplaceAll(string(e.Limit.Unit), "_", " "), e.Limit.Period, part, e.Resets.Format(time.RFC3339))
 }
 
-func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+// number leaves out what adding up fractions leaves behind.
+func number(f float64) string { return strconv.FormatFloat(math.Round(f*1e6)/1e6, 'f', -1, 64) }
 
 // Tracker adds up what is spent. It is safe for concurrent use.
 type Tracker struct {
@@ -101,7 +122,7 @@ type day struct {
 type state struct {
 	Limit
 	start time.Time // of the period that spent is of
-	spent map[key]float64
+	spent map[key]spending
 	told  map[key]float64 // share of the limit that was warned of
 }
 
@@ -124,18 +145,18 @@ func (t *Tracker) SetLimits(limits []Limit) {
 		s.begin(startOf(l.Period, t.now()))
 		for d, a := range t.days {
 			if k, ok := l.covers(d.client, d.account); ok && !d.start.Before(s.start) {
-				s.spent[k] += a.of(l.Unit)
+				s.spent[k] = s.spent[k].plus(a.of(l.Unit))
 			}
 		}
 		for k, v := range s.spent { // said before, by whoever held the limits then
-			s.told[k] = v / l.Most
+			s.told[k] = v.all / l.Most
 		}
 		t.limits[i] = s
 	}
 }
 
 func (s *state) begin(start time.Time) {
-	s.start, s.spent, s.told = start, map[key]float64{}, map[key]float64{}
+	s.start, s.spent, s.told = start, map[key]spending{}, map[key]float64{}
 }
 
 // startOf is the beginning of the period that t is in.
@@ -208,15 +229,15 @@ func (t *Tracker) Spend(client, account string, at time.Time, a Amount) {
 func (s *state) spend(client, account string, at, now time.Time, a Amount) *Exceeded {
 	k, ok := s.covers(client, account)
 	amount := a.of(s.Unit)
-	if !ok || amount == 0 {
+	if !ok || amount.all == 0 {
 		return nil
 	}
 	s.turn(now)
 	if at.Before(s.start) {
 		return nil
 	}
-	s.spent[k] += amount
-	share := s.spent[k] / s.Most
+	s.spent[k] = s.spent[k].plus(amount)
+	share := s.spent[k].all / s.Most
 	for _, mark := range []float64{1, s.Warn} {
 		if mark > 0 && share >= mark {
 			told := s.told[k]
@@ -238,7 +259,8 @@ func (s *state) turn(now time.Time) {
 }
 
 func (s *state) exceeded(k key) *Exceeded {
-	return &Exceeded{Limit: s.Limit, Spent: s.spent[k], Resets: endOf(s.Period, s.start)}
+	v := s.spent[k]
+	return &Exceeded{Limit: s.Limit, Spent: v.all, Estimated: v.estimated, Resets: endOf(s.Period, s.start)}
 }
 
 // Check returns the limit that lets client spend no more at account, nil when it may. With account "" it looks only
@@ -256,7 +278,7 @@ func (t *Tracker) Check(client, account string) *Exceeded {
 			continue
 		}
 		s.turn(now)
-		if k, ok := s.covers(client, account); ok && s.spent[k] >= s.Most {
+		if k, ok := s.covers(client, account); ok && s.spent[k].all >= s.Most {
 			return s.exceeded(k)
 		}
 	}
@@ -266,9 +288,10 @@ func (t *Tracker) Check(client, account string) *Exceeded {
 // Status is how one limit stands.
 type Status struct {
 	Limit
-	Of     string // whose sum it is, "" for everybody's
-	Spent  float64
-	Resets time.Time
+	Of        string // whose sum it is, "" for everybody's
+	Spent     float64
+	Estimated float64 // part of Spent, of a limit in credits
+	Resets    time.Time
 }
 
 // Status lists the limits, and of those that are kept for each account or client by itself every one that spent.
@@ -281,10 +304,10 @@ func (t *Tracker) Status() []Status {
 		s := &t.limits[i]
 		s.turn(now)
 		if len(s.spent) == 0 {
-			out = append(out, Status{s.Limit, "", 0, endOf(s.Period, s.start)})
+			out = append(out, Status{s.Limit, "", 0, 0, endOf(s.Period, s.start)})
 		}
 		for k, v := range s.spent {
-			out = append(out, Status{s.Limit, strings.Trim(k.client+" "+k.account, " "), v, endOf(s.Period, s.start)})
+			out = append(out, Status{s.Limit, strings.Trim(k.client+" "+k.account, " "), v.all, v.estimated, endOf(s.Period, s.start)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Status) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Of, b.Of)) })

@@ -125,3 +125,35 @@ func TestHistoryCountsForLimitsThatComeLater(t *testing.T) {
 		}
 	}
 }
+
+func TestCreditsCountWhoeverNamedThem(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		unit   budget.Unit
+		amount budget.Amount
+		want   string
+	}{
+		"the upstream":       {budget.Credits, budget.Amount{Credits: 10.5}, "10.5 of 10 credits this day; "},
+		"nobody":             {budget.Credits, budget.Amount{EstimatedCredits: 12}, "12 of 10 credits this day (estimated); "},
+		"in part":            {budget.Credits, budget.Amount{Credits: 9.1, EstimatedCredits: 1.2}, "10.3 of 10 credits this day (1.2 of them estimated); "},
+		"not yet all":        {budget.Credits, budget.Amount{Credits: 5, EstimatedCredits: 4.9}, ""},
+		"no other unit":      {budget.Tokens, budget.Amount{Credits: 50, EstimatedCredits: 50, Tokens: 9}, ""},
+		"rounded for people": {budget.Credits, budget.Amount{Credits: 10.1 + 0.2}, "10.3 of 10 credits this day; "},
+	} {
+		clk := newClock()
+		var warned *budget.Exceeded
+		tr := budget.New([]budget.Limit{{Name: "b", Period: budget.Day, Unit: c.unit, Most: 10}}, clk.now, func(e *budget.Exceeded) { warned = e })
+		tr.Spend("", "alice", clk.t, c.amount)
+		later := budget.New(nil, clk.now, nil)
+		later.Spend("", "alice", clk.t, c.amount)
+		later.SetLimits([]budget.Limit{{Name: "b", Period: budget.Day, Unit: c.unit, Most: 10}})
+		for _, e := range []*budget.Exceeded{warned, tr.Check("", ""), later.Check("", "")} {
+			if (e != nil) != (c.want != "") || e != nil && !strings.Contains(e.Error(), c.want) {
+				t.Errorf("%s: %v, want %s", name, e, c.want)
+			}
+		}
+		if s := tr.Status(); len(s) != 1 || c.unit == budget.Credits && s[0].Estimated != c.amount.EstimatedCredits {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}

@@ -38,7 +38,8 @@ func TestUsageAddsUp(t *testing.T) {
 	left.Allowance = llm.Allowance{Used: 1, Left: 2, Resets: at.Add(time.Hour), Known: true}
 	l.Record(left)
 	priced := exchange("home", at)
-	priced.Usage.NanoAIU, priced.Premium = 2_500_000_000, 0
+	priced.Usage.NanoAIU, priced.Usage.Priced, priced.Premium = 2_500_000_000, true, 0
+	priced.EstimatedNanoAIU = 500_000_000 // of another attempt
 	priced.Allowance = llm.Allowance{}
 	l.Record(priced)
 	if err := l.Close(); err != nil {
@@ -56,6 +57,7 @@ func TestUsageAddsUp(t *testing.T) {
 	work := with("work", 2, func(s *ledger.Sum) { s.PremiumRequests = 3 })
 	home := with("home", 1, func(s *ledger.Sum) {
 		s.Requests, s.Canceled, s.Unreported, s.PremiumRequests, s.Credits, s.Priced = 2, 1, 1, 1.5, 2.5, 1
+		s.EstimatedCredits, s.Estimated = 0.5, 1
 	})
 	nobody := ledger.Sum{Requests: 1, Errors: 1}
 	for name, c := range map[string]struct {

@@ -48,8 +48,8 @@ type Query struct {
 	Zone                   *time.Location // of days; nil means time.Local
 }
 
-// Sum is what the exchanges of one group add up to. Tokens and Credits are what upstreams reported; PremiumRequests is
-// an estimate.
+// Sum is what the exchanges of one group add up to. Tokens and Credits are what upstreams reported; PremiumRequests and
+// EstimatedCredits are estimates.
 type Sum struct {
 	Key             string // "" with ByNone, and for what has no name
 	Requests        int64
@@ -64,6 +64,9 @@ type Sum struct {
 	PremiumRequests float64
 	Credits         float64
 	Priced          int64 // requests that Credits is of
+	// EstimatedCredits is what answers cost at list prices whose upstreams told no price; it is not part of Credits.
+	EstimatedCredits float64
+	Estimated        int64 // requests that EstimatedCredits is of
 }
 
 func (s *Sum) add(o *Sum) {
@@ -79,6 +82,8 @@ func (s *Sum) add(o *Sum) {
 	s.PremiumRequests += o.PremiumRequests
 	s.Credits += o.Credits
 	s.Priced += o.Priced
+	s.EstimatedCredits += o.EstimatedCredits
+	s.Estimated += o.Estimated
 }
 
 // Reader reads a ledger, whether or not a detour writes it. It is safe for concurrent use.
@@ -121,7 +126,7 @@ func (r *Reader) Usage(ctx context.Context, q Query) ([]Sum, error) {
 	where, args := q.where()
 	rows, err := r.db.QueryContext(ctx, `SELECT `+column+` AS k, COUNT(*), SUM(error NOT IN ('', 'canceled')), SUM(error = 'canceled'),
  SUM(NOT reported AND account <> '' AND endpoint <> 'count_tokens'), SUM(tokens_in), SUM(cache_read), SUM(cache_write), SUM(tokens_out), SUM(reasoning),
- SUM(premium), COALESCE(SUM(nano_aiu), 0) / 1e9, COUNT(nano_aiu)
+ SUM(premium), TOTAL(nano_aiu) / 1e9, COUNT(nano_aiu), TOTAL(nano_aiu_estimated) / 1e9, COUNT(nano_aiu_estimated)
 FROM exchange`+where+` GROUP BY k ORDER BY COUNT(*) DESC, k`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the usage ledger: %w", err)
@@ -131,7 +136,7 @@ FROM exchange`+where+` GROUP BY k ORDER BY COUNT(*) DESC, k`, args...)
 	for rows.Next() {
 		var s Sum
 		if err := rows.Scan(&s.Key, &s.Requests, &s.Errors, &s.Canceled, &s.Unreported, &s.Input, &s.CacheRead, &s.CacheWrite,
-			&s.Output, &s.Reasoning, &s.PremiumRequests, &s.Credits, &s.Priced); err != nil {
+			&s.Output, &s.Reasoning, &s.PremiumRequests, &s.Credits, &s.Priced, &s.EstimatedCredits, &s.Estimated); err != nil {
 			return nil, fmt.Errorf("read the usage ledger: %w", err)
 		}
 		sums = append(sums, s)

@@ -68,6 +68,8 @@ CREATE TABLE account_state (
   until   INTEGER NOT NULL, -- Unix milliseconds
   PRIMARY KEY (account, scope, model)
 ) WITHOUT ROWID;
+`, `
+ALTER TABLE exchange ADD COLUMN nano_aiu_estimated INTEGER; -- at list prices, of answers without one of the upstream's; NULL for none
 `}
 }
 

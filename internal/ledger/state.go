@@ -69,6 +69,7 @@ type Spending struct {
 	Client, Account          string
 	At                       time.Time
 	Credits, Premium, Tokens float64
+	EstimatedCredits         float64 // beside Credits
 }
 
 // Spent lists what was spent since a time, for budgets to begin from.
@@ -81,7 +82,7 @@ func (l *Ledger) Spent(ctx context.Context, since time.Time) (list []Spending, e
 }
 
 const spentSince = `SELECT client, account, at / 900000 AS quarter, MIN(at),
- COALESCE(SUM(nano_aiu), 0) / 1e9, SUM(premium), SUM(tokens_in + cache_read + cache_write + tokens_out)
+ TOTAL(nano_aiu) / 1e9, TOTAL(nano_aiu_estimated) / 1e9, SUM(premium), SUM(tokens_in + cache_read + cache_write + tokens_out)
 FROM exchange WHERE at >= ? GROUP BY client, account, quarter`
 
 func spent(ctx context.Context, db *sql.DB, since time.Time) (list []Spending, err error) {
@@ -93,7 +94,7 @@ func spent(ctx context.Context, db *sql.DB, since time.Time) (list []Spending, e
 	for rows.Next() {
 		var s Spending
 		var quarter, at int64
-		if err := rows.Scan(&s.Client, &s.Account, &quarter, &at, &s.Credits, &s.Premium, &s.Tokens); err != nil {
+		if err := rows.Scan(&s.Client, &s.Account, &quarter, &at, &s.Credits, &s.EstimatedCredits, &s.Premium, &s.Tokens); err != nil {
 			return nil, err
 		}
 		s.At = time.UnixMilli(at)

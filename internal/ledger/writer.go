@@ -112,8 +112,9 @@ func (l *Ledger) tell(err error) {
 
 const insertRow = `INSERT INTO exchange (exchange, at, door, client, host, method, path, proto, transport, endpoint, dialect, upstream, mode,
  requested_model, model, provider, account, initiator, stream, status, error, attempts, tries, first_byte_us, total_us,
- reported, tokens_in, cache_read, cache_write, tokens_out, reasoning, nano_aiu, premium, premium_used, premium_left)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+ reported, tokens_in, cache_read, cache_write, tokens_out, reasoning, nano_aiu, premium, premium_used, premium_left,
+ nano_aiu_estimated)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 
 const upsertAllowance = `INSERT INTO allowance (account, at, used, left, resets) VALUES (?,?,?,?,?)
 ON CONFLICT (account) DO UPDATE SET at = excluded.at, used = excluded.used, left = excluded.left, resets = excluded.resets
@@ -154,9 +155,12 @@ func insert(ctx context.Context, db *sql.DB, rows []record.Exchange) error {
 }
 
 func values(e *record.Exchange) []any {
-	var price, used, left any
-	if e.Usage.NanoAIU > 0 {
+	var price, estimate, used, left any
+	if e.Usage.Priced {
 		price = e.Usage.NanoAIU
+	}
+	if e.EstimatedNanoAIU > 0 {
+		estimate = e.EstimatedNanoAIU
 	}
 	if e.Allowance.Known {
 		used, left = e.Allowance.Used, e.Allowance.Left
@@ -166,7 +170,7 @@ func values(e *record.Exchange) []any {
 		e.ID, e.Start.UnixMilli(), e.Door, e.Client, e.Host, e.Method, clip(e.Path), e.Proto, e.Transport, e.Endpoint, e.Dialect, e.Upstream, e.Mode,
 		clip(e.RequestedModel), clip(e.Model), e.Provider, e.Account, string(e.Initiator), e.Stream, e.Status, e.Error, len(e.Attempts), tries(e.Attempts),
 		e.FirstByte.Microseconds(), e.Total.Microseconds(),
-		u.Reported, u.Input, u.CacheRead, u.CacheWrite, u.Output, u.Reasoning, price, e.Premium, used, left,
+		u.Reported, u.Input, u.CacheRead, u.CacheWrite, u.Output, u.Reasoning, price, e.Premium, used, left, estimate,
 	}
 }
 

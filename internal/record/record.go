@@ -40,7 +40,11 @@ type Exchange struct {
 	Error     string // kind of the final error, "" for success
 	FirstByte time.Duration
 	Total     time.Duration
-	Usage     llm.Usage
+	// Usage is what the answers of all attempts used, as far as upstreams told.
+	Usage llm.Usage
+	// EstimatedNanoAIU is what those answers cost at list prices whose upstreams told tokens and no price, in 10⁻⁹ AI
+	// credits: an estimate, and not part of Usage.NanoAIU.
+	EstimatedNanoAIU int64
 	// Premium is what the attempts are expected to have cost in premium requests: an estimate. Allowance is what the
 	// upstream itself said last.
 	Premium   float64
