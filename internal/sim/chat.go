@@ -216,7 +216,7 @@ func (c *call) chatBody(a *ask, out *answer) []byte {
 		o["prompt_filter_results"] = json.RawMessage(promptFilterResults)
 	}
 	if !k.NoUsage {
-		o["usage"] = json.RawMessage(chatUsage(nil, a, out))
+		o["usage"] = json.RawMessage(c.chatUsage(nil, a, out))
 		if c.who.TokenBilled {
 			o["copilot_usage"] = json.RawMessage(copilotUsage(nil, a.prompt-out.cached, out.cached, out.output))
 		}
@@ -231,7 +231,7 @@ const (
 )
 
 // chatUsage appends the usage object of /chat/completions.
-func chatUsage(dst []byte, a *ask, out *answer) []byte {
+func (c *call) chatUsage(dst []byte, a *ask, out *answer) []byte {
 	reasoning, outside := out.thought, 0
 	if a.model.gemini() { // told beside completion_tokens, which do not include it
 		reasoning, outside = 0, out.thought
@@ -250,6 +250,10 @@ func chatUsage(dst []byte, a *ask, out *answer) []byte {
 	dst = append(dst, '}')
 	dst = appendInt(dst, "total_tokens", a.prompt+out.output)
 	dst = appendInt(dst, "reasoning_tokens", outside)
+	if cost := c.addCost(object{}, a, out); len(cost) > 0 {
+		members := mustJSON(cost)
+		dst = append(append(dst, ','), members[1:len(members)-1]...)
+	}
 	return append(dst, '}')
 }
 

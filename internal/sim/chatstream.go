@@ -206,7 +206,7 @@ func (w *chatWriter) finish(n int) bool {
 	withUsage := func(b []byte) []byte {
 		if !w.call.st.Chat.NoUsage {
 			b = append(b, `,"usage":`...)
-			b = chatUsage(b, w.ask, w.out)
+			b = w.call.chatUsage(b, w.ask, w.out)
 			if w.call.who.TokenBilled {
 				b = append(b, `,"copilot_usage":`...)
 				b = copilotUsage(b, w.ask.prompt-w.out.cached, w.out.cached, w.out.output)

@@ -57,7 +57,7 @@ func (c *call) embeddings() {
 		data[i] = object{"object": "embedding", "index": i, "embedding": embed(text, r.Dimensions)}
 	}
 	c.plain(mustJSON(object{
-		"object": "list", "model": r.Model, "data": data, "usage": object{"prompt_tokens": tokens, "total_tokens": tokens},
+		"object": "list", "model": r.Model, "data": data, "usage": c.addCost(object{"prompt_tokens": tokens, "total_tokens": tokens}, &ask{prompt: tokens}, &answer{}),
 	}))
 }
 

@@ -107,7 +107,7 @@ func (c *call) messages(a *ask) {
 	}
 	o := object{
 		"id": c.chatID(a.model), "type": "message", "role": "assistant", "model": a.model.Version, "content": blocks,
-		"stop_reason": c.stopReason(out), "stop_sequence": nil, "usage": messagesUsage(a, out, out.output),
+		"stop_reason": c.stopReason(out), "stop_sequence": nil, "usage": c.addCost(messagesUsage(a, out, out.output), a, out),
 	}
 	if c.who.TokenBilled {
 		o["copilot_usage"] = json.RawMessage(copilotUsage(nil, a.prompt-out.cached, out.cached, out.output))
@@ -194,7 +194,7 @@ func (c *call) messagesStream(a *ask, out *answer) {
 	}
 	last := object{
 		"delta": object{"stop_reason": c.stopReason(out), "stop_sequence": nil},
-		"usage": messagesUsage(a, out, out.output),
+		"usage": c.addCost(messagesUsage(a, out, out.output), a, out),
 	}
 	if c.who.TokenBilled {
 		last["copilot_usage"] = json.RawMessage(copilotUsage(nil, a.prompt-out.cached, out.cached, out.output))

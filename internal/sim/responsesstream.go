@@ -119,11 +119,11 @@ func (r *responsesWriter) envelope(status string, items []object) object {
 		o["error"] = object{"code": "server_error", "message": "the upstream model failed"}
 	}
 	if status != "in_progress" {
-		o["usage"] = object{
+		o["usage"] = r.call.addCost(object{
 			"input_tokens": r.ask.prompt, "input_tokens_details": object{"cached_tokens": r.out.cached},
 			"output_tokens": r.out.output, "output_tokens_details": object{"reasoning_tokens": r.out.thought},
 			"total_tokens": r.ask.prompt + r.out.output,
-		}
+		}, r.ask, r.out)
 	}
 	return o
 }

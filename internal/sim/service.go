@@ -32,6 +32,7 @@ type Services struct {
 type service struct {
 	base    string            // path of its address
 	xkey    bool              // the key comes as x-api-key
+	costs   bool              // usage says what an answer cost
 	anyKey  bool              // and may be missing
 	ops     map[string]string // path below base → the path that means the same on an inference host
 	beside  map[string]string // the same for paths that are not below base
@@ -66,6 +67,7 @@ func services() map[string]service {
 	openai := map[string]string{"/responses": "/responses", "/chat/completions": "/chat/completions", "/embeddings": "/embeddings", "/models": "/models"}
 	efforts := []string{"low", "medium", "high"}
 	both := []string{"/responses", "/chat/completions"}
+	every := append([]string{"/v1/messages"}, both...)
 	plain := func(reasoning string) func(*state) {
 		return func(st *state) {
 			st.Messages = Messages{ErrorShape: 1, Lenient: true}
@@ -103,9 +105,20 @@ func services() map[string]service {
 			models: []Model{{ID: "deepseek-chat"}, {ID: "deepseek-reasoner", Thinks: true}},
 		},
 		ServiceOpenRouter: {
-			base: "/api/v1", list: openrouterList, invalid: openrouterError, change: plain("reasoning"),
-			ops:    map[string]string{"/chat/completions": "/chat/completions", "/embeddings": "/embeddings", "/models": "/models", "/key": "/key"},
-			models: []Model{{ID: "anthropic/claude-sonnet-4.5", Name: "Claude Sonnet 4.5", Context: 1000000, Output: 64000, Efforts: efforts}, {ID: "openai/gpt-5.4", Name: "GPT-5.4", Context: 400000, Output: 128000}},
+			base: "/api/v1", list: openrouterList, invalid: openrouterError, costs: true,
+			ops: map[string]string{
+				"/chat/completions": "/chat/completions", "/responses": "/responses", "/messages": "/v1/messages",
+				"/embeddings": "/embeddings", "/models": "/models", "/key": "/key",
+			},
+			models: []Model{
+				{ID: "anthropic/claude-sonnet-4.5", Name: "Claude Sonnet 4.5", Endpoints: every, Context: 1000000, Output: 64000, Efforts: efforts},
+				{ID: "openai/gpt-5.4", Name: "GPT-5.4", Endpoints: every, Context: 400000, Output: 128000},
+				{ID: "openai/text-embedding-3-small", Name: "Text Embedding 3 Small", Type: "embeddings"},
+			},
+			change: func(st *state) {
+				plain("reasoning")(st)
+				st.Responses = Responses{StableIDs: true, NoObfuscation: true, AllowWebSearch: true, AllowStore: true}
+			},
 		},
 		ServiceGemini: {
 			base: "/v1beta/openai", ops: chat, list: geminiList, invalid: geminiError, change: plain(""),
@@ -288,11 +301,31 @@ func openrouterList(models []Model) any {
 		data = append(data, object{
 			"id": m.ID, "name": m.Name, "context_length": m.Context, "supported_parameters": parameters,
 			"architecture": object{"input_modalities": []string{"text", "image"}, "output_modalities": []string{"text"}},
-			"pricing":      object{"prompt": "0.000003", "completion": "0.000015", "input_cache_read": "0.0000003"},
+			"pricing":      object{"prompt": dollars(promptPrice), "completion": dollars(completionPrice), "input_cache_read": dollars(cachePrice)},
 			"top_provider": object{"max_completion_tokens": m.Output},
 		})
 	}
 	return object{"data": data}
+}
+
+// What every model of OpenRouter's costs, in nanodollars for a token.
+const (
+	promptPrice     = 3000
+	completionPrice = 15000
+	cachePrice      = 300
+)
+
+// dollars writes an amount of nanodollars as OpenRouter does.
+func dollars(nano int) string { return strconv.FormatFloat(float64(nano)/1e9, 'f', -1, 64) }
+
+// addCost adds to a usage object what the answer cost, where the service says it.
+func (c *call) addCost(usage object, a *ask, out *answer) object {
+	if c.service != nil && c.service.costs {
+		usage["cost"] = json.Number(dollars((a.prompt-out.cached)*promptPrice + out.cached*cachePrice + out.output*completionPrice))
+		usage["is_byok"] = false
+		usage["cost_details"] = object{"upstream_inference_cost": nil}
+	}
+	return usage
 }
 
 func geminiList(models []Model) any {
