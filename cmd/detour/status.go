@@ -207,7 +207,7 @@ func (o *overview) print(h *host) error {
 	}
 	if u := o.Usage; u != nil {
 		requests := strconv.FormatInt(u.Requests, 10)
-		f.add("usage", "last_24h", cell{fmt.Sprintf("%s requests, %d errors, ~%s premium requests; see `detour usage`", requests, u.Errors, number(u.PremiumEstimated).plain), requests})
+		f.add("usage", "last_24h", cell{fmt.Sprintf("%s requests, %d errors, ~%s premium requests%s; see `detour usage`", requests, u.Errors, number(u.PremiumEstimated).plain, u.inCredits()), requests})
 	}
 	if len(o.Accounts) == 0 {
 		f.add("accounts", "count", cell{"none yet: sign in with `detour login`", "0"})

@@ -229,6 +229,17 @@ func (r *usageReport) print(h *host, now time.Time) error {
 	return nil
 }
 
+// inCredits tells people what was spent in credits, if anything.
+func (r *usageRow) inCredits() (s string) {
+	if r.Priced > 0 {
+		s = ", " + number(rounded(r.Credits)).plain + " credits"
+	}
+	if r.Estimated > 0 {
+		s += ", ~" + number(rounded(r.CreditsEstimated)).plain + " credits estimated"
+	}
+	return s
+}
+
 func (r *usageRow) cells(key cell) []cell {
 	count := func(n int64) cell { return text(strconv.FormatInt(n, 10)) }
 	estimate := func(f float64) cell {
