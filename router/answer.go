@@ -142,7 +142,7 @@ func (x *exchange) explain(h http.Header) {
 // tapOptions are the same for streams and plain answers.
 func (x *exchange) tapOptions(a *providers.Account) dialect.TapOptions {
 	id, own := x.answerID()
-	return dialect.TapOptions{ID: id, OwnID: own, Created: x.rec.Start.Unix(), Seal: x.sealer(a), Reserved: x.reserved}
+	return dialect.TapOptions{ID: id, OwnID: own, Created: x.rec.Start.Unix(), Seal: x.sealer(a), Reserved: x.reserved, HideUsage: x.asksUsage(a)}
 }
 
 // answerID is an id for the answer. own says that it counts even if the upstream gives one.

@@ -267,6 +267,8 @@ func (x *exchange) body(a *providers.Account) ([]byte, error) {
 	switch {
 	case x.mended != nil:
 		return x.mended, nil
+	case x.asksUsage(a):
+		return withUsage(x.call.Body)
 	case x.translation == nil, x.translation.asWritten:
 		return x.unseal(a)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 
 	"detour/internal/dialect"
 	"detour/internal/llm"
@@ -51,6 +52,29 @@ func (x *exchange) served(a *providers.Account) providers.Model {
 		}
 	}
 	return x.call.Model
+}
+
+// asksUsage tells whether a is asked for the usage of a stream though the client did not ask: some upstreams tell it in
+// Chat to those alone who do, and what is not told can neither be recorded nor count for a budget. The client does not
+// get the frame that it comes in.
+func (x *exchange) asksUsage(a *providers.Account) bool {
+	if x.call.Endpoint != dialect.EndpointChat || !x.call.Stream || x.call.Verbatim || x.translation != nil {
+		return false
+	}
+	t, ok := x.table.Providers[a.Provider()].(providers.Targeter)
+	if !ok || !t.Target(x.call.Model).UsageIfAsked {
+		return false
+	}
+	o := gjson.GetBytes(x.call.Body, "stream_options")
+	return (o.IsObject() || o.Type == gjson.Null) && !o.Get("include_usage").Bool()
+}
+
+// withUsage is a request in Chat that asks for the usage of its stream.
+func withUsage(body []byte) ([]byte, error) {
+	if o := gjson.GetBytes(body, "stream_options"); !o.IsObject() {
+		return sjson.SetRawBytes(body, "stream_options", []byte(`{"include_usage":true}`))
+	}
+	return sjson.SetBytes(body, "stream_options.include_usage", true)
 }
 
 // embeddingUsage reads the tokens of an answer that is not a stream and no conversation; counted tokens have none.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"detour/internal/dialect"
 	"detour/internal/llm"
 	"detour/internal/record"
 	"detour/providers"
@@ -229,4 +230,52 @@ func TestACancelledStreamCostsWhatWasTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// asking is a fake whose upstream tells the usage of Chat streams to those who ask.
+type asking struct{ *fake }
+
+func (asking) Target(m providers.Model) dialect.Target {
+	return dialect.Target{Model: m.ID, UsageIfAsked: true}
+}
+
+func TestUsageOfChatStreamsIsAskedFor(t *testing.T) {
+	t.Parallel()
+	const say = `"messages":[{"role":"user","content":"hi"}]`
+	ended := strings.Replace(finish, "data: [DONE]", usedChunk+"data: [DONE]", 1)
+	for name, c := range map[string]struct {
+		body, want string // of the client, and of what goes up
+		seen       bool   // by the client
+	}{
+		"not asked":       {`{"model":"gpt-x","stream":true, ` + say + `,"x":1.0}`, `{"model":"gpt-x","stream":true, ` + say + `,"x":1.0,"stream_options":{"include_usage":true}}`, false},
+		"asked":           {`{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true} ,` + say + `}`, `{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true} ,` + say + `}`, true},
+		"asked not to":    {`{"model":"gpt-x","stream":true,"stream_options":{"include_usage":false},` + say + `}`, `{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true},` + say + `}`, false},
+		"other options":   {`{"model":"gpt-x","stream":true,"stream_options":{"a":[1]},` + say + `}`, `{"model":"gpt-x","stream":true,"stream_options":{"a":[1],"include_usage":true},` + say + `}`, false},
+		"null":            {`{"model":"gpt-x","stream":true,"stream_options":null,` + say + `}`, `{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true},` + say + `}`, false},
+		"nobody's option": {`{"model":"gpt-x","stream":true,"stream_options":[7],` + say + `}`, `{"model":"gpt-x","stream":true,"stream_options":[7],` + say + `}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var sent atomic.Value
+			w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+				sent.Store(text(t, &http.Response{Body: r.Body}))
+				stream(rw, chunk("hey"), ended)
+			}, withPrices("gpt-x"), func(c *router.Config, f *fake) { c.Providers = providers.NewRegistry(asking{f}) })
+			got := text(t, w.post("/v1/chat/completions", c.body))
+			if sent.Load() != c.want || strings.Contains(got, "prompt_tokens") != c.seen || !strings.HasSuffix(got, "data: [DONE]\n\n") {
+				t.Errorf("sent %v\nwant %s\ngot  %s", sent.Load(), c.want, got)
+			}
+			if e := w.only(); e.EstimatedNanoAIU != usedCost {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+
+	w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+		if b := text(t, &http.Response{Body: r.Body}); b != hello {
+			t.Errorf("sent %s", b)
+		}
+		plain(rw, 200, answer)
+	}, func(c *router.Config, f *fake) { c.Providers = providers.NewRegistry(asking{f}) })
+	_ = text(t, w.post("/v1/chat/completions", hello)) // whole answers tell it anyway
 }

@@ -152,20 +152,24 @@ func TestCreditsOfKeyedAccounts(t *testing.T) {
 	}
 }
 
-// A budget in credits binds accounts whose upstream names no price, and is remembered.
+// A budget in credits binds accounts whose upstream names no price, also if it would not tell the client's streams
+// even their tokens; and it is remembered.
 func TestBudgetsInCreditsCountEstimates(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	limited := inData(dir, func(o *app.Options) {
 		o.Config.Budgets = []config.Budget{{Name: "key", Account: "openai", Period: "month", Unit: "credits", Limit: 0.1, Warn: 0.5}}
 	})
-	ask := fmt.Sprintf(`{"model":"gpt-4o","messages":[{"role":"user","content":%q}]}`, strings.Repeat("word ", 40))
+	ask := fmt.Sprintf(`{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":%q}]}`, strings.Repeat("word ", 40))
 	w := newWorld(t, nil, limited, "openai:openai")
 	refused := ""
 	for n := 0; refused == "" && n < 50; n++ {
 		status, b := w.spend("/v1/chat/completions", ask)
 		switch status {
 		case 200:
+			if strings.Contains(b, `"prompt_tokens"`) {
+				t.Errorf("the client did not ask for usage: %s", b)
+			}
 		case 429:
 			refused = b
 		default:

@@ -95,6 +95,8 @@ type Target struct {
 	CustomInChat bool
 	// MaxTokensOld says that a Chat model wants max_tokens, not max_completion_tokens.
 	MaxTokensOld bool
+	// UsageIfAsked says that a Chat model tells the usage of a stream to those alone who ask for it.
+	UsageIfAsked bool
 	// CopilotCache marks messages for Copilot's prompt cache (chat).
 	CopilotCache bool
 	// Files and PlainThinking say that a Chat model takes file parts, and its own reasoning back as plain text

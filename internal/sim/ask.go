@@ -14,7 +14,8 @@ type ask struct {
 	turns   []turn
 	tools   []Tool
 	image   bool
-	n       int // answers wanted
+	n       int  // answers wanted
+	usage   bool // chat: usage was asked for
 
 	maxTokens int  // 0: no limit
 	reasoning bool // reasoning was asked for

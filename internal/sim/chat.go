@@ -30,12 +30,15 @@ type chatRequest struct {
 			Parameters json.RawMessage `json:"parameters"`
 		} `json:"function"`
 	} `json:"tools"`
-	N                   *int   `json:"n"`
-	MaxTokens           *int   `json:"max_tokens"`
-	MaxCompletionTokens *int   `json:"max_completion_tokens"`
-	ReasoningEffort     string `json:"reasoning_effort"`
-	ThinkingBudget      int    `json:"thinking_budget"`
-	Thinking            struct {
+	N                   *int `json:"n"`
+	MaxTokens           *int `json:"max_tokens"`
+	MaxCompletionTokens *int `json:"max_completion_tokens"`
+	StreamOptions       struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+	ReasoningEffort string `json:"reasoning_effort"`
+	ThinkingBudget  int    `json:"thinking_budget"`
+	Thinking        struct {
 		Type string `json:"type"`
 	} `json:"thinking"`
 }
@@ -50,7 +53,7 @@ func decodeChat(c *call) (*ask, error) {
 		return nil, err
 	}
 	a := &ask{
-		modelID: r.Model, stream: r.Stream, n: 1,
+		modelID: r.Model, stream: r.Stream, n: 1, usage: r.StreamOptions.IncludeUsage,
 		reasoning: r.ThinkingBudget > 0 || r.ReasoningEffort != "" && r.ReasoningEffort != "none" || r.Thinking.Type == "enabled",
 	}
 	if m := c.st.models[r.Model]; m != nil && m.Thinks {

@@ -203,8 +203,10 @@ func (w *chatWriter) calls(int) []func([]byte) []byte {
 // finish sends the finish reasons and the usage: Claude together with the last
 // choice, the others in a chunk of its own.
 func (w *chatWriter) finish(n int) bool {
+	k := &w.call.st.Chat
+	silent := k.NoUsage || k.UsageIfAsked && !w.ask.usage
 	withUsage := func(b []byte) []byte {
-		if !w.call.st.Chat.NoUsage {
+		if !silent {
 			b = append(b, `,"usage":`...)
 			b = w.call.chatUsage(b, w.ask, w.out)
 			if w.call.who.TokenBilled {
@@ -226,7 +228,7 @@ func (w *chatWriter) finish(n int) bool {
 			return false
 		}
 	}
-	if w.ask.model.claude() || w.call.st.Chat.NoUsage {
+	if w.ask.model.claude() || silent {
 		return true
 	}
 	b := append(w.buf2[:0], `{"choices":[],`...)

@@ -110,6 +110,7 @@ type Chat struct {
 	NoFilterResults bool // no content_filter_results in choices
 	WithObject      bool // object (and created) present, as in the public API
 	NoUsage         bool // no usage at all
+	UsageIfAsked    bool // no usage in streams without stream_options.include_usage
 	NoDone          bool // the stream ends without data: [DONE]
 	NoSplitChoices  bool // Claude: text and tool calls in one choice
 	NoInterleave    bool // Claude: tool deltas after all text

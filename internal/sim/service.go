@@ -71,7 +71,10 @@ func services() map[string]service {
 	plain := func(reasoning string) func(*state) {
 		return func(st *state) {
 			st.Messages = Messages{ErrorShape: 1, Lenient: true}
-			st.Chat = Chat{NoFilterChunk: true, NoFilterResults: true, WithObject: true, NoSplitChoices: true, NoInterleave: true, ReasoningField: cmp.Or(reasoning, "-")}
+			st.Chat = Chat{
+				NoFilterChunk: true, NoFilterResults: true, WithObject: true, NoSplitChoices: true, NoInterleave: true, UsageIfAsked: true,
+				ReasoningField: cmp.Or(reasoning, "-"),
+			}
 		}
 	}
 	return map[string]service{
@@ -96,7 +99,11 @@ func services() map[string]service {
 			change: func(st *state) { st.Messages = Messages{ErrorShape: 1, Lenient: true} },
 		},
 		ServiceZAI: {
-			base: "/api/coding/paas/v4", ops: chat, list: openaiList, invalid: zaiError, change: plain("reasoning_content"),
+			base: "/api/coding/paas/v4", ops: chat, list: openaiList, invalid: zaiError,
+			change: func(st *state) {
+				plain("reasoning_content")(st)
+				st.Chat.UsageIfAsked = false
+			},
 			models: []Model{{ID: "glm-4.7", Endpoints: []string{"/chat/completions", "/v1/messages"}}, {ID: "glm-4-plus"}},
 			beside: map[string]string{"/api/anthropic/v1/messages": "/v1/messages"},
 		},
@@ -117,6 +124,7 @@ func services() map[string]service {
 			},
 			change: func(st *state) {
 				plain("reasoning")(st)
+				st.Chat.UsageIfAsked = false
 				st.Responses = Responses{StableIDs: true, NoObfuscation: true, AllowWebSearch: true, AllowStore: true}
 			},
 		},

@@ -12,5 +12,7 @@
 //   - gemini, chat/completions of Gemini 3 models: the first call of an assistant message that has no thought signature
 //     gets the one that Google documents for histories without any; the model refuses such calls otherwise.
 //
-// DeepSeek, OpenRouter and servers by address get what the client said.
+// DeepSeek, OpenRouter and servers by address get what the client said. Of all but the last, dialect.Target says that
+// they tell the usage of a stream in chat/completions if they are asked; the router asks for it with stream_options
+// where the client does not.
 package openai

@@ -23,7 +23,7 @@ func Gemini(o keyed.Options) *keyed.Provider {
 		Metadata: "google",
 		Dialects: chatOr,
 		Target: func(m providers.Model) dialect.Target {
-			t := dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true}
+			t := dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true, UsageIfAsked: true}
 			if m.Reasons {
 				t.Efforts = []llm.Effort{llm.EffortLow, llm.EffortMedium, llm.EffortHigh}
 			}

@@ -71,7 +71,7 @@ func target(m providers.Model) dialect.Target {
 	modern := strings.HasPrefix(m.ID, "gpt-") && reasons(m.ID)
 	return dialect.Target{
 		Model: m.ID, MaxOutput: m.MaxOutput, Reasons: reasons(m.ID),
-		ToolImages: true, Files: true,
+		ToolImages: true, Files: true, UsageIfAsked: true,
 		CustomTools: modern, Namespaces: modern, NativeTools: modern, Collaboration: true,
 		HostedTools: []string{"web_search"},
 	}

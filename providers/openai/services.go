@@ -39,7 +39,7 @@ func DeepSeek(o keyed.Options) *keyed.Provider {
 		Dialects: chatOr,
 		// A thinking model wants its reasoning back within a round of tool calls, and takes no effort.
 		Target: func(m providers.Model) dialect.Target {
-			return dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true, PlainThinking: m.Reasons}
+			return dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true, UsageIfAsked: true, PlainThinking: m.Reasons}
 		},
 	}, o)
 }
@@ -56,7 +56,7 @@ func OpenRouter(o keyed.Options) *keyed.Provider {
 		Passed:   []string{"HTTP-Referer", "X-Title", "Anthropic-Version", "Anthropic-Beta"}, // the first two name an application there
 		Dialects: chatOr,
 		Target: func(m providers.Model) dialect.Target {
-			t := dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true, Files: true}
+			t := dialect.Target{Model: m.ID, MaxOutput: m.MaxOutput, MaxTokensOld: true, UsageIfAsked: true, Files: true}
 			if m.Reasons {
 				t.Efforts = []llm.Effort{llm.EffortMinimal, llm.EffortLow, llm.EffortMedium, llm.EffortHigh}
 			}
