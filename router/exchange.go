@@ -32,16 +32,16 @@ type exchange struct {
 	committed bool // the status line went out: nothing may be retried any more
 	answered  bool // the last upstream began a good answer, so that it may charge for it
 
-	client Client
-	route  route
-	name   string         // model, as the client names it
-	said   []byte         // the body as it was read, less its compression; nil before
-	loaded bool           // and looked into
-	trying int            // 1 while an attempt is under way
-	told   llm.Usage      // by the answer under way
-	asks   float64        // premium requests that the answer under way is expected to cost
-	asked  providers.Call // as the client said it, before its model was looked for
-	peek   dialect.Peek
+	client  Client
+	route   route
+	name    string         // model, as the client names it
+	said    []byte         // the body as it was read, less its compression; nil before
+	loaded  bool           // and looked into
+	trying  int            // 1 while an attempt is under way
+	told    llm.Usage      // by the answer under way
+	premium float64        // premium requests that the answer under way is expected to cost
+	asked   providers.Call // as the client said it, before its model was looked for
+	peek    dialect.Peek
 
 	wish Wish
 	call providers.Call

@@ -14,14 +14,14 @@ import (
 // meter notes what an answer that begins is expected to cost, and what its headers say of the account.
 func (x *exchange) meter(p providers.Provider, a *providers.Account, h http.Header) {
 	x.rec.Upstream = string(x.call.Endpoint)
-	x.told, x.asks = llm.Usage{}, 0
+	x.told, x.premium = llm.Usage{}, 0
 	m, ok := p.(providers.Meter)
 	if !ok {
 		return
 	}
 	call := x.call
 	call.Model = x.served(a)
-	x.asks = m.Premium(a, &call)
+	x.premium = m.Premium(a, &call)
 	if told := m.Allowance(h); told.Known {
 		x.rec.Allowance = told
 	}
@@ -33,7 +33,7 @@ func (x *exchange) charge(p providers.Provider, a *providers.Account) {
 	u := x.told
 	x.rec.Usage.Add(u)
 	if m, ok := p.(providers.Meter); ok && !m.ByTokens(a, u) {
-		x.rec.Premium += x.asks
+		x.rec.Premium += x.premium
 		return
 	}
 	if u.Priced || !u.Reported {
