@@ -26,8 +26,9 @@ const (
 	catalogueTTL     = 10 * time.Minute // upstreams ask not to be asked more often
 	catalogueRetry   = 15 * time.Second // after a fetch that told nothing
 	catalogueTimeout = 20 * time.Second
-	// catalogueGrace is how long the first requests wait for accounts that are slow to list their models once one account
-	// has: an account that is broken must not hold up the others.
+	// catalogueGrace is how long the first requests wait for accounts that are slow to list their models once every
+	// provider has listed some: an account that is broken must not hold up the others. A provider that nothing is known of
+	// yet is waited for, or its models would be asked of another, at other prices.
 	catalogueGrace = 2 * time.Second
 )
 
@@ -163,9 +164,25 @@ type catalogues struct {
 
 // fetching is a fetch of what is due.
 type fetching struct {
-	some func()        // some account has listed its models; may be called often
-	any  chan struct{} // closed by some
-	done chan struct{} // closed when all have answered, or are given up
+	ready chan struct{} // closed catalogueGrace after every provider has listed something, or is known to list nothing
+	done  chan struct{} // closed when all have answered, or are given up
+
+	waiting map[string]int // accounts that have yet to answer, of providers of which none has answered well; guarded by catalogues.mu
+	grace   *time.Timer    // closes ready; nil before
+}
+
+// answered notes how one account answered. The caller holds catalogues.mu.
+func (f *fetching) answered(provider string, well bool) {
+	left, waiting := f.waiting[provider]
+	if !waiting {
+		return
+	}
+	if f.waiting[provider] = left - 1; well || left == 1 {
+		delete(f.waiting, provider)
+	}
+	if len(f.waiting) == 0 {
+		f.grace = time.AfterFunc(catalogueGrace, func() { close(f.ready) })
+	}
 }
 
 func newCatalogues(life context.Context, cfg Config, observe func(*providers.Account, error), now func() time.Time) *catalogues {
@@ -197,25 +214,18 @@ func (c *catalogues) known() *catalogue {
 func (c *catalogues) get(ctx context.Context) *catalogue {
 	c.mu.Lock()
 	cur, f := c.current, c.flight
+	wait := cur.empty() || c.partial
 	if f == nil && !c.retired && c.life.Err() == nil && c.due() {
-		f = &fetching{any: make(chan struct{}), done: make(chan struct{})}
-		f.some = sync.OnceFunc(func() { close(f.any) })
+		f = &fetching{ready: make(chan struct{}), done: make(chan struct{}), waiting: map[string]int{}}
 		c.flight = f
 		go c.fetch(f) // owned by c; ends with its life or catalogueTimeout; joined through done
 	}
 	c.mu.Unlock()
-	if !cur.empty() || f == nil {
+	if !wait || f == nil {
 		return cur
 	}
 	select {
-	case <-f.any:
-		grace := time.NewTimer(catalogueGrace)
-		defer grace.Stop()
-		select {
-		case <-grace.C:
-		case <-f.done:
-		case <-ctx.Done():
-		}
+	case <-f.ready:
 	case <-f.done:
 	case <-ctx.Done():
 	}
@@ -269,19 +279,20 @@ func (c *catalogues) fetch(f *fetching) {
 	defer close(f.done)
 	ctx, cancel := context.WithTimeout(c.life, catalogueTimeout)
 	defer cancel()
-	var wg sync.WaitGroup
-	first := c.known().empty() // and somebody waits for what comes
+	c.mu.Lock()
+	first := c.current.empty() // and somebody waits for what comes
+	var due []*providers.Account
 	for _, a := range c.accounts {
-		c.mu.Lock()
-		due := c.accountDue(a, c.now())
-		c.mu.Unlock()
-		p, ok := c.providers[a.Provider()]
-		lister, can := p.(providers.ModelLister)
-		if !due || !ok || !can {
-			continue
+		if _, can := c.providers[a.Provider()].(providers.ModelLister); can && c.accountDue(a, c.now()) {
+			due = append(due, a)
+			f.waiting[a.Provider()]++
 		}
+	}
+	c.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, a := range due {
 		wg.Go(func() {
-			models, err := list(ctx, lister, a)
+			models, err := list(ctx, c.providers[a.Provider()].(providers.ModelLister), a)
 			c.mu.Lock()
 			l := c.listings[a.ID()]
 			l.tried = c.now()
@@ -292,10 +303,8 @@ func (c *catalogues) fetch(f *fetching) {
 			if err == nil && first {
 				c.current, c.partial = c.merge(), true
 			}
+			f.answered(a.Provider(), err == nil)
 			c.mu.Unlock()
-			if err == nil {
-				f.some()
-			}
 			if err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Warn("list models", "account", a.ID(), "err", err)
 				c.observe(a, err)
@@ -305,6 +314,9 @@ func (c *catalogues) fetch(f *fetching) {
 	wg.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if f.grace != nil {
+		f.grace.Stop()
+	}
 	c.current, c.partial = c.merge(), false
 	c.flight = nil
 }

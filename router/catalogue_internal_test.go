@@ -12,10 +12,10 @@ import (
 	"detour/providers"
 )
 
-// slowLister lists one model for each account, for those in slow only when the context ends.
-type slowLister struct{ slow string }
+// slowLister lists one model for each account, for the one that is slow only when the context ends.
+type slowLister struct{ name, slow string }
 
-func (slowLister) Name() string { return "slow" }
+func (l slowLister) Name() string { return l.name }
 
 func (slowLister) Open(providers.AccountConfig) (*providers.Account, error) { panic("not called") }
 
@@ -35,30 +35,46 @@ func (l slowLister) Models(ctx context.Context, a *providers.Account) ([]provide
 	return []providers.Model{{ID: "of-" + a.ID(), Endpoints: []dialect.Endpoint{dialect.EndpointChat}}}, nil
 }
 
-func TestASlowAccountDoesNotHoldUpTheOthers(t *testing.T) {
+func TestASlowAccountHoldsUpOnlyWhatItAloneCanTell(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var accounts []*providers.Account
-		for _, id := range []string{"a", "b"} {
-			accounts = append(accounts, providers.NewAccount(providers.AccountConfig{ID: id, Provider: "slow"}, func(context.Context) (providers.Lease, error) {
-				return providers.Lease{}, nil
-			}))
-		}
-		c := newCatalogues(t.Context(), Config{
-			Providers: providers.NewRegistry(slowLister{"b"}), Accounts: accounts, Logger: slog.New(slog.DiscardHandler),
-		}, func(*providers.Account, error) {}, time.Now)
-		defer c.retire()
-		start := time.Now()
-		if _, ok := c.get(t.Context()).find("of-a", scope{}); !ok || time.Since(start) != catalogueGrace {
-			t.Errorf("the model of the account that answered: %t after %v", ok, time.Since(start))
-		}
-		start = time.Now()
-		if _, ok := c.get(t.Context()).find("of-a", scope{}); !ok || time.Since(start) != 0 {
-			t.Errorf("later: %t after %v", ok, time.Since(start))
-		}
-		c.whole(t.Context())
-		if waited := time.Since(start); waited != catalogueTimeout-catalogueGrace {
-			t.Errorf("the whole picture came after %v", waited)
-		}
-	})
+	for name, tc := range map[string]struct {
+		slow string
+		wait time.Duration // of the first request
+	}{
+		"its provider is known by another account":   {"a2", catalogueGrace},
+		"its models may be those of another, dearer": {"b", catalogueTimeout},
+		"nobody is slow": {"", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var accounts []*providers.Account
+				for _, id := range []string{"a", "a2", "b"} {
+					accounts = append(accounts, providers.NewAccount(providers.AccountConfig{ID: id, Provider: id[:1]}, func(context.Context) (providers.Lease, error) {
+						return providers.Lease{}, nil
+					}))
+				}
+				c := newCatalogues(t.Context(), Config{
+					Providers: providers.NewRegistry(slowLister{"a", tc.slow}, slowLister{"b", tc.slow}), Accounts: accounts, Logger: slog.New(slog.DiscardHandler),
+				}, func(*providers.Account, error) {}, time.Now)
+				defer c.retire()
+				start := time.Now()
+				second := make(chan time.Duration, 1)
+				go func() { // ends with its turn; it comes while the first request waits
+					time.Sleep(time.Millisecond)
+					c.get(t.Context())
+					second <- time.Since(start)
+				}()
+				if _, ok := c.get(t.Context()).find("of-a", scope{}); !ok || time.Since(start) != tc.wait {
+					t.Errorf("the model of the account that answered: %t after %v, want %v", ok, time.Since(start), tc.wait)
+				}
+				if waited := <-second; waited != max(tc.wait, time.Millisecond) {
+					t.Errorf("who came second waited %v", waited)
+				}
+				if c.whole(t.Context()); tc.slow != "" && time.Since(start) != catalogueTimeout {
+					t.Errorf("the whole picture came after %v", time.Since(start))
+				}
+			})
+		})
+	}
 }

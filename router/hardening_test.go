@@ -101,6 +101,40 @@ func TestAClientThatEndsItsSideFirstGetsNoCleanEnd(t *testing.T) {
 	}
 }
 
+// obliging ends its answer properly as soon as it is told that nobody waits for the rest.
+type obliging struct{ begun chan<- struct{} }
+
+func (o obliging) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, w := io.Pipe()
+	go func() { // ends with the request
+		_, _ = io.WriteString(w, "first")
+		o.begun <- struct{}{}
+		<-r.Context().Done()
+		_ = w.Close()
+	}()
+	return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"text/plain"}}, TransferEncoding: []string{"chunked"}, ContentLength: -1, Body: body, Request: r}, nil
+}
+
+func TestAHostThatEndsItsAnswerBecauseTheClientLeftHasNotEndedIt(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{}, 1)
+	w := newWorld(t, false, nil, func(c *router.Config, _ *fake) { c.Relay1 = obliging{begun} })
+	conn := dialTLS(t, w.proxy.Listener.Addr())
+	_, _ = io.WriteString(conn, "GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Test-Host: api.openai.com\r\n\r\n")
+	<-begun
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("a whole answer: %q", b)
+	}
+}
+
 func TestEarlyHintsPassOneByOneAndWithoutHopHeaders(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, h2 bool) {

@@ -269,11 +269,15 @@ func (r *relay) copy(x *exchange, resp *http.Response) error {
 				}
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+		switch gone := x.req.Context().Err(); {
+		case err == nil:
+		case !errors.Is(err, io.EOF):
 			return err
+		case gone != nil && left != 0:
+			// The host may have ended its answer because it was told that nobody waits for the rest.
+			return &providers.Error{Kind: providers.KindCanceled, Err: gone}
+		default:
+			return nil
 		}
 	}
 }
