@@ -171,8 +171,9 @@ type fetching struct {
 	grace   *time.Timer    // closes ready; nil before
 }
 
-// answered notes how one account answered. The caller holds catalogues.mu.
-func (f *fetching) answered(provider string, well bool) {
+// answered notes how one account answered, and calls ready once it is time not to wait any longer. The caller holds
+// catalogues.mu.
+func (f *fetching) answered(provider string, well bool, ready func()) {
 	left, waiting := f.waiting[provider]
 	if !waiting {
 		return
@@ -181,7 +182,7 @@ func (f *fetching) answered(provider string, well bool) {
 		delete(f.waiting, provider)
 	}
 	if len(f.waiting) == 0 {
-		f.grace = time.AfterFunc(catalogueGrace, func() { close(f.ready) })
+		f.grace = time.AfterFunc(catalogueGrace, ready)
 	}
 }
 
@@ -280,7 +281,6 @@ func (c *catalogues) fetch(f *fetching) {
 	ctx, cancel := context.WithTimeout(c.life, catalogueTimeout)
 	defer cancel()
 	c.mu.Lock()
-	first := c.current.empty() // and somebody waits for what comes
 	var due []*providers.Account
 	for _, a := range c.accounts {
 		if _, can := c.providers[a.Provider()].(providers.ModelLister); can && c.accountDue(a, c.now()) {
@@ -300,10 +300,7 @@ func (c *catalogues) fetch(f *fetching) {
 				l.models, l.fetched = models, l.tried
 			}
 			c.listings[a.ID()] = l
-			if err == nil && first {
-				c.current, c.partial = c.merge(), true
-			}
-			f.answered(a.Provider(), err == nil)
+			f.answered(a.Provider(), err == nil, func() { c.publish(f) })
 			c.mu.Unlock()
 			if err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Warn("list models", "account", a.ID(), "err", err)
@@ -319,6 +316,19 @@ func (c *catalogues) fetch(f *fetching) {
 	}
 	c.current, c.partial = c.merge(), false
 	c.flight = nil
+}
+
+// publish lets those who wait for f go on with what has come so far. It runs on the timer's goroutine and does no I/O.
+func (c *catalogues) publish(f *fetching) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flight != f {
+		return // it has ended meanwhile
+	}
+	if c.current.empty() {
+		c.current, c.partial = c.merge(), true
+	}
+	close(f.ready)
 }
 
 // list asks for one account's models. A bug there must cost no more than the list: nobody else recovers this goroutine.
