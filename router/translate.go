@@ -38,6 +38,7 @@ type translation struct {
 	room    int
 
 	tools *dialect.ToolNames // of the attempt under way
+	stop  []string           // sequences that its upstream does not stop at
 }
 
 // upstreams are the dialects that models speak, by endpoint.
@@ -166,7 +167,7 @@ func (t *translation) encode(codec *carrier.Codec) ([]byte, []string, error) {
 		}
 		return nil, nil, &providers.Error{Kind: providers.KindInvalid, Failure: *f, Err: err}
 	}
-	t.tools = enc.Tools
+	t.tools, t.stop = enc.Tools, enc.Stop
 	return enc.Body, enc.Lost, nil
 }
 
@@ -201,21 +202,22 @@ func opened(r *llm.Request, codec *carrier.Codec) *llm.Request {
 // translator turns an upstream's stream into the client's events.
 type translator struct {
 	dec     dialect.Decoder
+	stop    *dialect.Stopper // nil where the upstream stops by itself
 	restore dialect.Restorer
 	codec   *carrier.Codec
 	compact compaction.Step // nil unless the answer is to be a compaction
 
-	raw, mended []llm.Event
-	compacted   []llm.Event
-	sealed      llm.Part
-	use         llm.Usage
-	fail        dialect.Failure
-	failed      error
-	finished    bool
+	raw, cut, mended []llm.Event
+	compacted        []llm.Event
+	sealed           llm.Part
+	use              llm.Usage
+	fail             dialect.Failure
+	failed           error
+	finished         bool
 }
 
 func (t *translation) translator(codec *carrier.Codec) *translator {
-	tr := &translator{dec: t.upstream.NewDecoder(), restore: dialect.Restorer{Tools: t.tools}, codec: codec}
+	tr := &translator{dec: t.upstream.NewDecoder(), stop: dialect.NewStopper(t.stop), restore: dialect.Restorer{Tools: t.tools}, codec: codec}
 	if t.compact != nil {
 		tr.compact = t.compact()
 	}
@@ -233,38 +235,48 @@ func (t *translator) step(events []llm.Event, emit func(llm.Event)) dialect.Clas
 		events = t.compacted
 	}
 	for _, e := range events {
-		switch e.Kind {
-		case llm.EventUsage:
-			t.use = e.Usage
-		case llm.EventFinish:
-			t.finished = true
-			class = max(class, dialect.Terminal)
-		case llm.EventFailure:
-			t.failed, t.fail = e.Err, failureOf(e.Err)
-			if e.Usage.Reported || e.Usage.Priced {
-				t.use = e.Usage
-			}
-			class = dialect.Failed
-		case llm.EventStart:
-			t.use = e.Usage
-		case llm.EventPing:
-		case llm.EventBlock: // of text that has been announced, none has come
-			if e.Part == nil || e.Part.Kind != llm.PartText {
-				class = max(class, dialect.Content)
-			}
-		case llm.EventSeal:
-			e.Part = t.seal(e.Part)
-			class = max(class, dialect.Content)
-		default:
-			class = max(class, dialect.Content)
+		if t.stop == nil {
+			class = max(class, t.pass(e, emit))
+			continue
 		}
-		t.mended = t.restore.Step(t.mended[:0], e)
-		for _, m := range t.mended {
-			emit(m)
+		t.cut = t.stop.Step(t.cut[:0], e)
+		for _, e := range t.cut {
+			class = max(class, t.pass(e, emit))
 		}
 	}
 	if t.compact != nil && class == dialect.Content {
 		return dialect.Meta // a client can do nothing with half a compaction
+	}
+	return class
+}
+
+// pass passes one event on.
+func (t *translator) pass(e llm.Event, emit func(llm.Event)) dialect.Class {
+	class := dialect.Content
+	switch e.Kind {
+	case llm.EventUsage:
+		t.use, class = e.Usage, dialect.Meta
+	case llm.EventFinish:
+		t.finished, class = true, dialect.Terminal
+	case llm.EventFailure:
+		t.failed, t.fail, class = e.Err, failureOf(e.Err), dialect.Failed
+		if e.Usage.Reported || e.Usage.Priced {
+			t.use = e.Usage
+		}
+	case llm.EventStart:
+		t.use, class = e.Usage, dialect.Meta
+	case llm.EventPing:
+		class = dialect.Meta
+	case llm.EventBlock: // of text that has been announced, none has come
+		if e.Part != nil && e.Part.Kind == llm.PartText {
+			class = dialect.Meta
+		}
+	case llm.EventSeal:
+		e.Part = t.seal(e.Part)
+	}
+	t.mended = t.restore.Step(t.mended[:0], e)
+	for _, m := range t.mended {
+		emit(m)
 	}
 	return class
 }

@@ -38,6 +38,8 @@ type Encoded struct {
 	Lost []string
 	// Tools leads from the names on the wire back to the tools that the client declared.
 	Tools *ToolNames
+	// Stop has the stop sequences that the upstream does not know. The answer is to be ended at them by a Stopper.
+	Stop []string
 }
 
 // Decoder turns the frames of one streamed answer into events. It is a pure step function: no I/O, no clock, no

@@ -37,7 +37,7 @@ func (Codec) EncodeRequest(r *llm.Request, t dialect.Target) (dialect.Encoded, e
 		e.out = append(e.out, `,"stream":true,"stream_options":{"include_usage":true}`...)
 	}
 	e.out = append(e.out, '}')
-	return dialect.Encoded{Body: e.out, Lost: e.lost, Tools: e.names}, nil
+	return dialect.Encoded{Body: e.out, Lost: e.lost, Tools: e.names, Stop: e.unsent}, nil
 }
 
 // maxName is how long the name of a tool may be, in bytes.
@@ -50,6 +50,8 @@ type requestEncoder struct {
 	out   []byte
 	lost  []string
 	names *dialect.ToolNames
+	// unsent has the stop sequences beyond what the API takes.
+	unsent []string
 
 	calls  []pairedCall         // of the history, in order
 	orphan map[*llm.Result]bool // results without a call
@@ -99,7 +101,6 @@ func (e *requestEncoder) float(name string, value *float64, refused bool) {
 
 // sampling writes limits and sampling parameters.
 func (e *requestEncoder) sampling() {
-	const maxStop = 4
 	limit, budget := e.limits()
 	name := "max_completion_tokens"
 	if e.t.MaxTokensOld {
@@ -120,24 +121,26 @@ func (e *requestEncoder) sampling() {
 	if e.r.Candidates > 1 {
 		e.lose("n")
 	}
-	for i, s := range e.r.Stop {
-		switch i {
-		case 0:
+	e.stops()
+}
+
+// stops writes the stop sequences that the API takes. The answer is to be ended at the others here.
+func (e *requestEncoder) stops() {
+	const most = 4
+	sent := e.r.Stop[:min(len(e.r.Stop), most)]
+	for i, s := range sent {
+		if i == 0 {
 			e.key("stop")
 			e.out = append(e.out, '[')
-		case maxStop:
-			e.lose("stop[4:]")
-		default:
+		} else {
 			e.out = append(e.out, ',')
-		}
-		if i == maxStop {
-			break
 		}
 		e.out = rawjson.AppendString(e.out, s)
 	}
-	if len(e.r.Stop) > 0 {
+	if len(sent) > 0 {
 		e.out = append(e.out, ']')
 	}
+	e.unsent = e.r.Stop[len(sent):]
 }
 
 // identity writes who asks. Names of end users that are long, or that another dialect has in a form of its own, go out

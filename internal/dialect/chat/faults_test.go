@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,6 +220,20 @@ func TestRequestFaults(t *testing.T) {
 				t.Errorf("want %s, not %s, in %s", tc.want, tc.not, got)
 			}
 		})
+	}
+}
+
+// TestStopSequencesBeyondTheLimit leaves to the relay what the API does not take.
+func TestStopSequencesBeyondTheLimit(t *testing.T) {
+	t.Parallel()
+	r := &llm.Request{Stop: []string{"a", "b", "c", "d", "e", "f"}}
+	out, err := chat.Codec{}.EncodeRequest(r, dialect.Target{Model: "m"})
+	if err != nil || !bytes.Contains(out.Body, []byte(`"stop":["a","b","c","d"]`)) || !slices.Equal(out.Stop, r.Stop[4:]) || len(out.Lost) > 0 {
+		t.Errorf("left %q, lost %q, %v in %s", out.Stop, out.Lost, err, out.Body)
+	}
+	r.Stop = r.Stop[:1]
+	if out, err = (chat.Codec{}).EncodeRequest(r, dialect.Target{Model: "m"}); err != nil || len(out.Stop) > 0 {
+		t.Errorf("left %q, %v", out.Stop, err)
 	}
 }
 

@@ -43,7 +43,8 @@ func (Codec) EncodeRequest(r *llm.Request, t dialect.Target) (dialect.Encoded, e
 	e.think()
 	e.finishTurns()
 	e.placeCache()
-	return dialect.Encoded{Body: e.body(), Lost: e.lost, Tools: e.names}, nil
+	body := e.body()
+	return dialect.Encoded{Body: body, Lost: e.lost, Tools: e.names, Stop: e.unsent}, nil
 }
 
 // requestEncoder writes one request. Blocks are written to buf first, as objects without their closing brace, because
@@ -54,6 +55,7 @@ type requestEncoder struct {
 	native bool // the client speaks this dialect: what it wrote is right for it
 	names  *dialect.ToolNames
 	lost   []string
+	unsent []string // stop sequences that the API refuses
 
 	buf      []byte
 	toolList []piece
@@ -249,7 +251,7 @@ func (e *requestEncoder) appendSampling(out []byte) []byte {
 	for _, s := range r.Stop {
 		switch {
 		case blank(s):
-			e.lose("stop sequences of white space")
+			e.unsent = append(e.unsent, s)
 			continue
 		case n == 0:
 			out = append(out, `,"stop_sequences":[`...)

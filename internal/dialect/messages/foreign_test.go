@@ -229,6 +229,14 @@ func TestSamplingKeepsToTheRangeOfTheAPI(t *testing.T) {
 	}
 }
 
+func TestStopSequencesThatTheAPIRefusesAreLeftToTheRelay(t *testing.T) {
+	t.Parallel()
+	_, e := send(t, &llm.Request{Stop: []string{"\n\n", "END", " "}}, dialect.Target{})
+	if !bytes.Contains(e.Body, []byte(`"stop_sequences":["END"]`)) || !slices.Equal(e.Stop, []string{"\n\n", " "}) || len(e.Lost) > 0 {
+		t.Errorf("left %q, lost %q in %s", e.Stop, e.Lost, e.Body)
+	}
+}
+
 func TestToolsAndTheChoiceAmongThem(t *testing.T) {
 	t.Parallel()
 	no := false

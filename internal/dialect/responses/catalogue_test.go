@@ -3,6 +3,7 @@ package responses_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,7 +144,7 @@ func TestRequestHasNoneOfTheKnownFaults(t *testing.T) {
 		{name: "more tokens than the model has", t: dialect.Target{MaxOutput: 100}, r: llm.Request{MaxOutput: 4000}, member: "max_output_tokens", want: "100"},
 		{name: "sampling of a reasoning model", t: dialect.Target{Reasons: true}, r: llm.Request{Temperature: &half}, member: "temperature", lost: "temperature"},
 		{name: "sampling", r: llm.Request{Temperature: &half}, member: "temperature", want: "0.5"},
-		{name: "stop sequences", r: llm.Request{Stop: []string{"x"}}, member: "stop", lost: "stop_sequences"},
+		{name: "stop sequences", r: llm.Request{Stop: []string{"x"}}, member: "stop"},
 		{name: "top_k", r: llm.Request{TopK: new(3)}, member: "top_k", lost: "top_k"},
 		{name: "budget", r: llm.Request{Reasoning: llm.Reasoning{Budget: 8192}}, member: "reasoning", want: `{"effort":"medium","summary":"auto"}`},
 		{name: "effort above the model's", t: dialect.Target{Efforts: []llm.Effort{"low", "medium"}}, r: llm.Request{Reasoning: llm.Reasoning{Effort: "max"}}, member: "reasoning", want: `{"effort":"medium","summary":"auto"}`},
@@ -186,6 +187,15 @@ func TestWhatCannotBeHadIsRefused(t *testing.T) {
 		if f, ok := errors.AsType[*dialect.Failure](err); !ok || f.Status != 400 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestStopSequencesAreLeftToTheRelay(t *testing.T) {
+	t.Parallel()
+	r := request(user(text("u")))
+	r.Stop = []string{"a", "b"}
+	if e := encodeRequest(t, r, dialect.Target{}); !slices.Equal(e.Stop, r.Stop) || len(e.Lost) > 0 {
+		t.Errorf("left %q, lost %q", e.Stop, e.Lost)
 	}
 }
 

@@ -61,7 +61,7 @@ func (Codec) EncodeRequest(r *llm.Request, t dialect.Target) (dialect.Encoded, e
 	dst = e.identity(dst)
 	dst = e.extras(dst)
 	dst = append(append(dst, `,"stream":`...), strconv.FormatBool(r.Stream)...)
-	return dialect.Encoded{Body: append(dst, '}'), Lost: e.lost, Tools: e.names}, nil
+	return dialect.Encoded{Body: append(dst, '}'), Lost: e.lost, Tools: e.names, Stop: r.Stop}, nil
 }
 
 // lose notes what is left out, once.
@@ -74,10 +74,6 @@ func (e *requestEncoder) lose(what string) {
 // word returns what the client calls a field that is named here as Chat names it.
 func (e *requestEncoder) word(field string) string {
 	switch e.r.Source + " " + field {
-	case "messages stop":
-		return "stop_sequences"
-	case "gemini stop":
-		return "stopSequences"
 	case "gemini n":
 		return "candidateCount"
 	case "gemini top_k":
@@ -251,9 +247,6 @@ func (e *requestEncoder) sampling(dst []byte) []byte {
 	}
 	if e.r.TopK != nil {
 		e.lose(e.word("top_k"))
-	}
-	if len(e.r.Stop) > 0 {
-		e.lose(e.word("stop"))
 	}
 	return dst
 }
