@@ -10,10 +10,13 @@ import (
 // A peer that is gone without a word is found after userTimeout, idle or not; where there is no such option, an idle
 // one after two minutes. userTimeout is no shorter because Linux also applies it to a peer that is alive and does not
 // read, such as a suspended program.
+//
+// Probes are also what keeps boxes on the way from dropping a connection on which a model thinks. Those are seen to wait
+// for less than a minute.
 const (
-	keepAliveIdle     = 60 * time.Second
-	keepAliveInterval = 15 * time.Second
-	keepAliveCount    = 4
+	keepAliveIdle     = 20 * time.Second
+	keepAliveInterval = 20 * time.Second
+	keepAliveCount    = 5
 	userTimeout       = 5 * time.Minute
 )
 

@@ -16,9 +16,9 @@ func TestWatchPeerSetsSocketOptions(t *testing.T) {
 	}
 	for name, option := range map[string][3]int{
 		"keep-alive":   {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		"idle":         {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
-		"interval":     {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
-		"count":        {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
+		"idle":         {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 20},
+		"interval":     {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 20},
+		"count":        {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 5},
 		"user timeout": {unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 300_000},
 	} {
 		if err := raw.Control(func(fd uintptr) {
