@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,7 @@ func (f *fake) NewRequest(ctx context.Context, a *providers.Account, c *provider
 	req.Header.Set("Authorization", "Bearer "+l.Token.Reveal())
 	req.Header.Set("X-Account", a.ID())
 	req.Header.Set("X-Initiator", string(c.Initiator))
+	req.Header.Set("X-Vision", strconv.FormatBool(c.Vision))
 	return req, nil
 }
 

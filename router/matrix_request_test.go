@@ -1,9 +1,11 @@
 package router_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +51,9 @@ func captured(t *testing.T, endpoint dialect.Endpoint, answer string) (*world, f
 	var last []byte
 	w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
+		if pictures := bytes.Contains(b, []byte(pixel)); r.Header.Get("X-Vision") != strconv.FormatBool(pictures) {
+			t.Errorf("pictures %t, and the provider is told %s", pictures, r.Header.Get("X-Vision"))
+		}
 		mu.Lock()
 		last = b
 		mu.Unlock()
@@ -114,19 +119,9 @@ func TestWhatClientsSayReachesEveryModel(t *testing.T) {
 	}
 }
 
-// Replay state of a model's reasoning survives in the histories of clients that cannot know it.
-func TestReasoningStateComesBackToTheModelThatMadeIt(t *testing.T) {
-	t.Parallel()
-	thinking := scenarios()["thinking"]
-	upstreams := map[string]struct {
-		endpoint     dialect.Endpoint
-		answer, blob string
-	}{
-		"chat":      {dialect.EndpointChat, thinking.chat, `"reasoning_opaque":"opaque-blob"`},
-		"responses": {dialect.EndpointResponses, thinking.responses, `"encrypted_content":"gAAAAblob"`},
-		"messages":  {dialect.EndpointMessages, thinking.messages, `"signature":"EqSignature"`},
-	}
-	again := map[string]func(answer gjson.Result) string{ // the second turn's request
+// secondTurns make the request of a second turn out of the answer to the first, as clients of each dialect do.
+func secondTurns() map[string]func(answer gjson.Result) string {
+	return map[string]func(answer gjson.Result) string{
 		"chat": func(a gjson.Result) string {
 			return fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"hi"},%s,{"role":"user","content":"go-on"}]}`, a.Get("choices.0.message").Raw)
 		},
@@ -140,6 +135,21 @@ func TestReasoningStateComesBackToTheModelThatMadeIt(t *testing.T) {
 			return fmt.Sprintf(`{"contents":[{"role":"user","parts":[{"text":"hi"}]},%s,{"role":"user","parts":[{"text":"go-on"}]}]}`, a.Get("candidates.0.content").Raw)
 		},
 	}
+}
+
+// Replay state of a model's reasoning survives in the histories of clients that cannot know it.
+func TestReasoningStateComesBackToTheModelThatMadeIt(t *testing.T) {
+	t.Parallel()
+	thinking := scenarios()["thinking"]
+	upstreams := map[string]struct {
+		endpoint     dialect.Endpoint
+		answer, blob string
+	}{
+		"chat":      {dialect.EndpointChat, thinking.chat, `"reasoning_opaque":"opaque-blob"`},
+		"responses": {dialect.EndpointResponses, thinking.responses, `"encrypted_content":"gAAAAblob"`},
+		"messages":  {dialect.EndpointMessages, thinking.messages, `"signature":"EqSignature"`},
+	}
+	again := secondTurns()
 	for clientName, client := range askers() {
 		for upstreamName, up := range upstreams {
 			if clientName == upstreamName {

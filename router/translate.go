@@ -379,6 +379,9 @@ func (x *exchange) fold(tr *translator, fold *llm.Folder, stream bool, resp *htt
 			return err
 		}
 		events, err := x.translation.upstream.DecodeAnswer(nil, body)
+		if f, ok := errors.AsType[*dialect.Failure](err); ok {
+			return x.inband(*f) // it is an error in spite of its status
+		}
 		if err != nil {
 			return &providers.Error{Kind: providers.KindServer, Failure: dialect.Failure{Message: "the upstream's answer cannot be read"}, Err: err}
 		}

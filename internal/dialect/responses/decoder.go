@@ -3,7 +3,6 @@ package responses
 import (
 	"bytes"
 	"io"
-	"slices"
 	"strconv"
 
 	"detour/internal/dialect"
@@ -227,24 +226,13 @@ func (d *decoder) stop(h *head, status string) llm.Stop {
 	return llm.StopEnd
 }
 
-// places returns the output_index of each item of the output: its place there, unless the stream's indexes have gaps.
+// places returns the output_index of each item of the output.
 func (d *decoder) places(output []byte) []int64 {
-	n := 0
-	for it := rawjson.Elements(output, 0); it.Next() && n <= maxItems; {
-		n++
+	known := make([]placed, len(d.items))
+	for i := range d.items {
+		known[i] = placed{d.items[i].index, d.items[i].typ, d.items[i].callID}
 	}
-	places := make([]int64, 0, n)
-	if n == len(d.items) {
-		for i := range d.items {
-			places = append(places, d.items[i].index)
-		}
-		slices.Sort(places)
-		return places
-	}
-	for i := range n {
-		places = append(places, int64(i))
-	}
-	return places
+	return places(output, known)
 }
 
 // tooMany ends an answer that grows without bound.

@@ -14,6 +14,7 @@ import (
 type decoded struct {
 	index    int64
 	typ      string // "" until an event says it
+	callID   string
 	finished bool
 	call     span   // arguments or free text
 	parts    []span // of a message, by content_index
@@ -95,6 +96,7 @@ func (d *decoder) beginCall(dst []llm.Event, it *decoded, item []byte) []llm.Eve
 	if it.typ == "custom_tool_call" {
 		c.Kind = llm.ToolCustom
 	}
+	it.callID = c.ID
 	if c.ID == "" {
 		c.ID = mintCall(it.index)
 	}

@@ -120,26 +120,14 @@ func (t *tap) withID(id []byte) int {
 	return slices.IndexFunc(t.items, func(it item) bool { return bytes.Equal(it.id, id) })
 }
 
-// places returns the upstream's output_index of each item of the output: its place in the array, unless the indexes
-// that were used in the stream have gaps.
+// places returns the upstream's output_index of each item of the output.
 func (t *tap) places(output []byte) []int64 {
-	var n int64
-	for it := rawjson.Elements(output, 0); it.Next(); {
-		n++
+	known := make([]placed, len(t.items))
+	for i := range t.items {
+		known[i] = placedItem(t.items[i].done)
+		known[i].index = t.items[i].index
 	}
-	n = min(n, maxItems)
-	places := make([]int64, 0, n)
-	if int(n) == len(t.items) {
-		for i := range t.items {
-			places = append(places, t.items[i].index)
-		}
-		slices.Sort(places)
-		return places
-	}
-	for i := range n {
-		places = append(places, i)
-	}
-	return places
+	return places(output, known)
 }
 
 // wholeResponse is the response of a terminal event that came without any.
