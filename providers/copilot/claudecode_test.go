@@ -92,6 +92,8 @@ func TestClaudeCode(t *testing.T) {
 			{"sonnet-4.5", `{"max_tokens":32000,"output_config":{"effort":"high"},"thinking":{"type":"adaptive","display":"omitted"}}`, `{"max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":24576,"display":"omitted"}}`},
 			{"sonnet-4.5", `{"max_tokens":32000,"thinking":{"type":"between_tools"}}`, `{"max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":8192}}`},
 			{"opus-4.8", `{"max_tokens":9000,"thinking":{"type":"adaptive","display":"updates","budget_tokens":5}}`, `{"max_tokens":9000,"thinking":{"type":"adaptive"}}`},
+			{"opus-4.8", `{"max_tokens":9000,"output_config":{"effort":"high","format":{"type":"json_schema","schema":{}}},"thinking":{"type":"adaptive","display":"omitted"}}`, keep},
+			{"opus-4.8", `{"max_tokens":9000,"thinking":{"type":"adaptive","display":"summarized"}}`, keep},
 			{"unknown", `{"max_tokens":128000,"output_config":{"effort":"max"},"thinking":{"type":"between_tools"}}`, keep},
 			{"sonnet-4.5", `{"max_tokens":500,"thinking":{"type":"adaptive"}}`, `{"max_tokens":500}`},
 		},

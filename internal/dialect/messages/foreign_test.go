@@ -59,6 +59,8 @@ func (s sent) sketch() string {
 				line += fmt.Sprintf(" use(%s %s)", b.ID, b.Input)
 			case "tool_result":
 				line += fmt.Sprintf(" result(%s %s)", b.ToolUseID, b.Content)
+			case "image":
+				line += fmt.Sprintf(" image(%s)", b.Source.URL)
 			default:
 				line += " " + b.Type
 			}
@@ -140,6 +142,15 @@ func TestConversationFollowsTheRulesOfTheAPI(t *testing.T) {
 		"image in a tool result": {
 			[]llm.Turn{user(words("a")), assistant(calls("c1", "f", `{}`)), user(answers("c1", words("see"), llm.Part{Kind: llm.PartImage, Media: &llm.Media{URL: "data:image/png;base64,iVBOR"}}))}, dialect.Target{},
 			"user: \"a\"\nassistant: use(c1 {})\nuser: result(c1 [{\"type\":\"text\",\"text\":\"see\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"iVBOR\"}}])",
+		},
+		"image by URL": {
+			[]llm.Turn{user(llm.Part{Kind: llm.PartImage, Media: &llm.Media{URL: "https://e.com/a.png"}})}, dialect.Target{},
+			"user: image(https://e.com/a.png)",
+		},
+		"documents in a tool result": {
+			[]llm.Turn{user(words("a")), assistant(calls("c1", "f", `{}`)), user(answers("c1",
+				llm.Part{Kind: llm.PartFile, Media: &llm.Media{Type: "application/pdf", Data: "JVBERi0="}}, llm.Part{Kind: llm.PartFile, Media: &llm.Media{Name: "notes", Text: "x"}}))}, dialect.Target{},
+			"user: \"a\"\nassistant: use(c1 {})\nuser: result(c1 [{\"type\":\"document\",\"source\":{\"type\":\"base64\",\"media_type\":\"application/pdf\",\"data\":\"JVBERi0=\"}},{\"type\":\"document\",\"source\":{\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"x\"},\"title\":\"notes\"}])",
 		},
 		"refusal and compaction": {
 			[]llm.Turn{user(llm.Part{Kind: llm.PartCompaction, Text: "before"}), assistant(llm.Part{Kind: llm.PartRefusal, Text: "no"}), user(words("a"))}, dialect.Target{},

@@ -139,6 +139,7 @@ type sentBlock struct {
 	ToolUseID                       string `json:"tool_use_id"`
 	Content                         json.RawMessage
 	Input                           json.RawMessage
+	Source                          struct{ URL string }
 	CacheControl                    json.RawMessage `json:"cache_control"`
 }
 
