@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -170,17 +172,21 @@ func (k *keeper) remember(response []byte) {
 	k.store.Keep(recall.New(k.before, k.input, response, k.whole), k.id, k.scopes...)
 }
 
-// storedAnswer returns the id in the path of a request for an answer that may be remembered.
-func storedAnswer(method, path string) (id string, ok bool) {
+// storedAnswer returns the id in the path of a request for an answer that may be remembered, or for the items that it was
+// made from.
+func storedAnswer(method, path string) (id string, items, ok bool) {
 	if method != http.MethodGet && method != http.MethodHead && method != http.MethodDelete {
-		return "", false
+		return "", false, false
 	}
 	id, ok = strings.CutPrefix(strings.TrimPrefix(path, "/v1"), "/responses/")
-	return id, ok && id != "" && !strings.Contains(id, "/")
+	if method != http.MethodDelete {
+		id, items = strings.CutSuffix(id, "/input_items")
+	}
+	return id, items, ok && id != "" && !strings.Contains(id, "/")
 }
 
 // serveStored answers GET and DELETE of an answer.
-func (x *exchange) serveStored(id string) {
+func (x *exchange) serveStored(id string, items bool) {
 	m, scope := x.table.memory, x.scope()
 	if x.req.Method == http.MethodDelete {
 		if m.Forget(scope, id) {
@@ -188,8 +194,53 @@ func (x *exchange) serveStored(id string) {
 			return
 		}
 	} else if c, ok := m.Answer(scope, id); ok {
-		x.respondJSON(http.StatusOK, c.Response())
+		switch {
+		case items:
+			x.serveItems(c)
+		case x.req.URL.Query().Get("stream") == "true":
+			// Upstreams keep a stream for those who come back only of answers that they make in the background.
+			x.fail(*dialect.InvalidRequest("stream", "This response cannot be streamed because it was not created with background=true. Get it without stream."))
+		default:
+			x.respondJSON(http.StatusOK, c.Response())
+		}
 		return
 	}
 	x.fail(dialect.Failure{Status: http.StatusNotFound, Type: "invalid_request_error", Message: "Response with id '" + clip(id) + "' not found."})
+}
+
+// serveItems lists what an answer was made from: the items of its request, and those of the answers that it goes on from.
+func (x *exchange) serveItems(c *recall.Conversation) {
+	page, f := itemPage(x.req.URL.Query())
+	if f != nil {
+		x.fail(*f)
+		return
+	}
+	var pieces [][]byte
+	before, input := c.Question()
+	if before != nil {
+		pieces = before.Items()
+	}
+	list, err := responses.AppendItemList(nil, page, append(pieces, input)...)
+	if err != nil {
+		x.fail(asFailure(err))
+		return
+	}
+	x.respondJSON(http.StatusOK, list)
+}
+
+// itemPage reads which items are wanted.
+func itemPage(q url.Values) (responses.ItemPage, *dialect.Failure) {
+	const most = 100
+	page := responses.ItemPage{After: q.Get("after"), Limit: 20, Oldest: q.Get("order") == "asc"}
+	if s := q.Get("order"); s != "" && s != "asc" && s != "desc" {
+		return page, dialect.InvalidRequest("order", "must be asc or desc")
+	}
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > most {
+			return page, dialect.InvalidRequest("limit", "must be a number from 1 to %d", most)
+		}
+		page.Limit = n
+	}
+	return page, nil
 }

@@ -1,11 +1,16 @@
 package router_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/openai/openai-go/v3"
+	openaioption "github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/responses"
 	"github.com/tidwall/gjson"
 
 	"detour/internal/recall"
@@ -137,6 +142,9 @@ func TestOnlyWhoeverMadeAnAnswerCanNameIt(t *testing.T) {
 				t.Errorf("%s %s: %d %s", who, method, resp.StatusCode, got)
 			}
 		}
+		if resp := w.do(w.door, "GET", "/v1/responses/"+id+"/input_items", "", headers...); resp.StatusCode != 404 {
+			t.Errorf("%s lists what it was made from: %d %s", who, resp.StatusCode, text(t, resp))
+		}
 	}
 	resp := w.do(w.proxy, "POST", "/v1/responses", next, append(mine, "X-Test-Host", "api.openai.com")...)
 	if got := text(t, resp); resp.StatusCode != 400 {
@@ -157,10 +165,60 @@ func TestOnlyWhoeverMadeAnAnswerCanNameIt(t *testing.T) {
 			t.Errorf("after DELETE: %d", r.StatusCode)
 		}
 	}
-	for path, status := range map[string]int{"/v1/responses/": 404, "/v1/responses/a/cancel": 404, "/v1/responses/a/input_items": 404, "/v1/responses/a": 404} {
+	for path, status := range map[string]int{"/v1/responses/": 404, "/v1/responses/a/cancel": 404, "/v1/responses/a/input_items": 404, "/v1/responses//input_items": 404, "/v1/responses/a/b/input_items": 404, "/v1/responses/a": 404} {
 		if r := w.do(w.door, "GET", path, ""); r.StatusCode != status {
 			t.Errorf("GET %s: %d, want %d", path, r.StatusCode, status)
 		}
+	}
+}
+
+// The official SDK pages through what an answer was made from, those before it included.
+func TestItemsThatAnAnswerWasMadeFrom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false, (&says{}).ServeHTTP)
+	one := response(t, w.post("/v1/responses", `{"input":"first","stream":true,"model":"gpt-x"}`))
+	two := response(t, w.post("/v1/responses", `{"previous_response_id":"`+one.Get("id").Str+`","input":[{"role":"user","content":"again"},
+		{"role":"assistant","content":"so"},{"type":"message","id":"msg_mine","role":"user","content":[{"type":"input_text","text":"and"}],"x":1.0}],"stream":true,"model":"gpt-x"}`))
+	client := openai.NewClient(openaioption.WithBaseURL(w.door.URL+"/v1"), openaioption.WithAPIKey(""), openaioption.WithHTTPClient(w.door.Client()), openaioption.WithMaxRetries(0), openaioption.WithHeaderDel("Authorization"))
+	say := func(item gjson.Result) string { return cmp.Or(item.Get("content.0.text").Str, item.Get("type").Str) }
+	want := []string{"first"}
+	for _, item := range one.Get("output").Array() {
+		want = append(want, say(item))
+	}
+	want = append(want, "again", "so", "and")
+	for _, order := range []responses.InputItemListParamsOrder{"asc", "desc"} {
+		for _, limit := range []int64{1, 2, 4, 5, 100} {
+			pages := client.Responses.InputItems.ListAutoPaging(t.Context(), two.Get("id").Str, responses.InputItemListParams{Order: order, Limit: openai.Int(limit)})
+			var got []string
+			ids := map[string]bool{}
+			for pages.Next() {
+				item := pages.Current()
+				if item.Type == "" || item.Type == "message" && item.Status != "completed" {
+					t.Errorf("item %s", item.RawJSON())
+				}
+				got, ids[item.ID] = append(got, say(gjson.Parse(item.RawJSON()))), true
+			}
+			if order == "desc" {
+				slices.Reverse(got)
+			}
+			if pages.Err() != nil || !slices.Equal(got, want) || len(ids) != len(want) || !ids["msg_mine"] {
+				t.Errorf("%s by %d: %q with ids %v, %v; want %q", order, limit, got, ids, pages.Err(), want)
+			}
+		}
+	}
+	path := "/v1/responses/" + two.Get("id").Str
+	if got := text(t, w.do(w.door, "GET", path+"/input_items?limit=1", "")); !strings.Contains(got, `"id":"msg_mine","role":"user","content":[{"type":"input_text","text":"and"}],"x":1.0}`) || !gjson.Get(got, "has_more").Bool() {
+		t.Errorf("the newest item: %s", got)
+	}
+	for query, param := range map[string]string{"/input_items?limit=0": "limit", "/input_items?limit=101": "limit", "/input_items?limit=x": "limit", "/input_items?order=up": "order", "/input_items?after=msg_other": "after", "?stream=true": "stream"} {
+		resp := w.do(w.door, "GET", path+query, "")
+		if got := text(t, resp); resp.StatusCode != 400 || gjson.Get(got, "error.param").Str != param {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, got)
+		}
+	}
+	empty := response(t, w.post("/v1/responses", `{"input":[],"stream":true,"model":"gpt-x"}`))
+	if got := text(t, w.do(w.door, "GET", "/responses/"+empty.Get("id").Str+"/input_items", "")); got != `{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}` {
+		t.Errorf("made from nothing: %s", got)
 	}
 }
 

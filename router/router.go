@@ -269,8 +269,8 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case !ok && isUpgrade(req.Header) && s.speaksOverHTTP(path):
 		x.noUpgrade()
 	case !ok:
-		if id, stored := storedAnswer(req.Method, path); stored && t.remembers() {
-			x.serveStored(id)
+		if id, items, stored := storedAnswer(req.Method, path); stored && t.remembers() {
+			x.serveStored(id, items)
 			return
 		}
 		x.notFound(s, path)
