@@ -2,6 +2,7 @@ package responses_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -110,6 +111,14 @@ func FuzzRefer(f *testing.F) {
 		}
 		if got, want := count(rawjson.Get(out, "input")), count(said)+count(wrap(added)); got != want {
 			t.Errorf("%d items, want %d in %s", got, want, out)
+		}
+		list, err := responses.AppendItemList(nil, responses.ItemPage{Limit: 3}, before, added)
+		if err != nil || rawjson.Check(list) != nil {
+			t.Fatalf("%s: %v", list, err)
+		}
+		all := count(said) + count(wrap(added))
+		if got := count(rawjson.Get(list, "data")); got != min(all, 3) || string(rawjson.Get(list, "has_more")) != strconv.FormatBool(all > 3) {
+			t.Errorf("%d of %d items are listed in %s", got, all, list)
 		}
 	})
 }
