@@ -165,6 +165,30 @@ func scenarios() map[string]scenario {
 			}, mText(1, "Hello")...), "end_turn"),
 			means: with(heard{text: "Hello", thinking: "Hm.", stop: "end"}),
 		},
+		"thinking alone": {
+			chat: chatStream([]string{role, `{"reasoning_content":"Hm."}`}, "stop"),
+			responses: responsesStream([]string{
+				`{"type":"response.output_item.added","output_index":0,"item":{"id":"rs_1","type":"reasoning","summary":[]}}`,
+				`{"type":"response.reasoning_summary_part.added","item_id":"rs_1","output_index":0,"summary_index":0,"part":{"type":"summary_text","text":""}}`,
+				`{"type":"response.reasoning_summary_text.delta","item_id":"rs_1","output_index":0,"summary_index":0,"delta":"Hm."}`,
+				`{"type":"response.output_item.done","output_index":0,"item":` + thought + `}`,
+			}, thought, "completed"),
+			messages: messagesStream([]string{
+				`{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm."}}`,
+				`{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"EqSignature"}}`,
+				`{"type":"content_block_stop","index":0}`,
+			}, "end_turn"),
+			means: with(heard{thinking: "Hm.", stop: "end"}),
+		},
+		"text behind a call, and a call behind that": {
+			chat: chatStream(slices.Concat([]string{role}, cCall(0, "call_1", `{"at":"a"}`), []string{`{"content":"Hello"}`}, cCall(1, "call_2", `{"at":"b"}`)), "stop"),
+			responses: responsesStream(slices.Concat([]string{a1, d1, z1}, afterThought, []string{
+				strings.Replace(a2, `"output_index":1`, `"output_index":2`, 1), strings.Replace(d2, `"output_index":1`, `"output_index":2`, 1), strings.Replace(z2, `"output_index":1`, `"output_index":2`, 1),
+			}), i1+","+afterItem+","+i2, "completed"),
+			messages: messagesStream(slices.Concat(mCall(0, "call_1", `{"at":"a"}`), mText(1, "Hello"), mCall(2, "call_2", `{"at":"b"}`)), "end_turn"),
+			means:    with(heard{text: "Hello", calls: []string{`look {"at":"a"}`, `look {"at":"b"}`}, stop: "tool"}),
+		},
 		"refusal": {
 			chat: chatStream([]string{role, `{"refusal":"No."}`}, "content_filter"),
 			responses: responsesStream([]string{

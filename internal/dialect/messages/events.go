@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"slices"
 	"strconv"
 
 	"detour/internal/dialect"
@@ -13,6 +14,7 @@ type block struct {
 	index int64 // the upstream's own
 	open  bool
 	tool  bool
+	call  bool // of a tool that the client runs
 	blank dialect.BlankRun
 }
 
@@ -119,7 +121,11 @@ func (t *tap) onBlockStart(dst, data []byte, h head) []byte {
 	if tool && rawjson.Of(input.Raw) != rawjson.Object {
 		t.patch.Set(h.block.Lo, "input", input, []byte("{}"))
 	}
-	t.place(h, t.begin(h.index, tool))
+	at := t.begin(h.index, tool)
+	if at >= 0 {
+		t.blocks[at].call = string(typ) == `"tool_use"`
+	}
+	t.place(h, at)
 	return dst
 }
 
@@ -197,11 +203,41 @@ func (t *tap) onMessageDelta(dst, data []byte, h head) ([]byte, dialect.Class) {
 	if rawjson.Of(h.usage.Raw) != rawjson.Object {
 		t.patch.Set(h.open, "usage", h.usage, t.outputTokens())
 	}
-	if reason := rawjson.Get(h.delta.Raw, "stop_reason"); rawjson.Empty(reason) {
+	var reason rawjson.Field
+	if rawjson.Of(h.delta.Raw) == rawjson.Object {
+		reason = reasonIn(data, h.delta.Lo)
+	}
+	if rawjson.Empty(reason.Raw) {
 		return dst, dialect.Content
+	}
+	if t.called() {
+		mendReason(&t.patch, reason)
 	}
 	t.reason = true
 	return t.appendStops(dst), dialect.Terminal
+}
+
+// called reports whether the answer calls tools of the client.
+func (t *tap) called() bool {
+	return slices.ContainsFunc(t.blocks, func(b block) bool { return b.call })
+}
+
+// reasonIn returns the stop reason in the object whose opening brace is at position open.
+func reasonIn(data []byte, open int) (reason rawjson.Field) {
+	for it := rawjson.Members(data, open); it.Next(); {
+		if string(it.Key()) == "stop_reason" {
+			reason = it.Field()
+		}
+	}
+	return reason
+}
+
+// mendReason puts in the stop reason of an answer that calls tools where an upstream gives that of any other: clients
+// that go by it would leave the calls alone.
+func mendReason(p *rawjson.Patch, reason rawjson.Field) {
+	if string(reason.Raw) == `"end_turn"` {
+		p.Replace(reason.Lo, reason.Hi, []byte(`"tool_use"`))
+	}
 }
 
 func (t *tap) outputTokens() []byte {
@@ -217,7 +253,7 @@ func (t *tap) onStop(dst []byte) []byte {
 	}
 	t.reason = true
 	reason := "end_turn"
-	if n := len(t.blocks); n > 0 && t.blocks[n-1].tool {
+	if t.called() {
 		reason = "tool_use"
 	}
 	event := append([]byte(`{"type":"message_delta","delta":{"stop_reason":"`), reason...)

@@ -27,14 +27,37 @@ func (Format) AppendError(dst []byte, f dialect.Failure) []byte {
 	return append(dst, "}}"...)
 }
 
-// Repair implements dialect.Format. Whole answers of this dialect need no mending.
+// Repair implements dialect.Format. All that whole answers of this dialect are known to lack is the stop reason of those
+// that call tools.
 func (Format) Repair(body []byte, _ dialect.TapOptions) ([]byte, llm.Usage) {
 	var u llm.Usage
-	if rawjson.Valid(body) {
-		readUsage(&u, rawjson.Get(body, "usage"))
-		dialect.ReadPrice(&u, rawjson.Get(body, "copilot_usage"))
+	if !rawjson.Valid(body) {
+		return body, u
 	}
-	return body, u
+	var reason rawjson.Field
+	called := false
+	for it := rawjson.Members(body, 0); it.Next(); {
+		switch string(it.Key()) {
+		case "usage":
+			readUsage(&u, it.Raw())
+		case "copilot_usage":
+			dialect.ReadPrice(&u, it.Raw())
+		case "stop_reason":
+			reason = it.Field()
+		case "content":
+			for block := rawjson.Elements(it.Raw(), 0); block.Next(); {
+				called = called || string(rawjson.Get(block.Raw(), "type")) == `"tool_use"`
+			}
+		}
+	}
+	var p rawjson.Patch
+	if called {
+		mendReason(&p, reason)
+	}
+	if p.Empty() {
+		return body, u
+	}
+	return p.Apply(make([]byte, 0, len(body)+16), body), u
 }
 
 // readUsage takes the counts that raw holds; those that it leaves out stay.

@@ -26,7 +26,8 @@ func (Format) NewTap(o dialect.TapOptions) dialect.Tap {
 //   - message_start: content and usage where they are missing, one where there is none, only one;
 //   - blocks: indexes from 0 without a gap, an input of {} for a tool, a start where a delta comes without, a stop
 //     before the answer ends;
-//   - message_delta: usage where it is missing, one with a stop reason where there is none;
+//   - message_delta: usage where it is missing, one with a stop reason where there is none, tool_use where tools are
+//     called and the upstream says that the turn ends;
 //   - message_stop after a stop reason, if that is all that is missing;
 //   - [DONE], which is of another dialect, is dropped, and an error of another dialect becomes one of this.
 type tap struct {

@@ -1,6 +1,7 @@
 package messages_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -214,6 +215,7 @@ func TestInvariant10_UnknownFieldsSurviveByteForByte(t *testing.T) {
 func TestTapMends(t *testing.T) {
 	t.Parallel()
 	const zeros = `"usage":{"input_tokens":0,"output_tokens":0}`
+	toolBlock := ev("content_block_start", `,"index":0,"content_block":{"type":"tool_use","id":"t","name":"n","input":{}}`)
 	for _, tc := range []struct{ name, in, want string }{
 		{"event line that differs", start() + "event: message\ndata: {\"type\":\"ping\"}\n\n", start() + ev("ping", "")},
 		{"type only in the event line", start() + "event: ping\ndata: {}\n\n", start() + "event: ping\ndata: {\"type\":\"ping\"}\n\n"},
@@ -232,6 +234,15 @@ func TestTapMends(t *testing.T) {
 		{"message_stop after a tool without a stop reason", start() + ev("content_block_start", `,"index":0,"content_block":{"type":"tool_use","id":"t","name":"n","input":{}}`) + blockStop("0") + ev("message_stop", ""),
 			start() + ev("content_block_start", `,"index":0,"content_block":{"type":"tool_use","id":"t","name":"n","input":{}}`) + blockStop("0") +
 				ev("message_delta", `,"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":1}`) + ev("message_stop", "")},
+		{"end of the turn although tools are called", start() + toolBlock + blockStop("0") + textBlock("1") + blockStop("1") + end(),
+			start() + toolBlock + blockStop("0") + textBlock("1") + blockStop("1") + strings.Replace(end(), "end_turn", "tool_use", 1)},
+		{"limit although tools are called", start() + toolBlock + blockStop("0") + strings.Replace(end(), "end_turn", "max_tokens", 1),
+			start() + toolBlock + blockStop("0") + strings.Replace(end(), "end_turn", "max_tokens", 1)},
+		{"reason beside the delta", start() + toolBlock + blockStop("0") + ev("message_delta", `,"stop_reason":"end_turn","delta":null,"usage":{"output_tokens":2}`) + ev("message_stop", ""),
+			start() + toolBlock + blockStop("0") + ev("message_delta", `,"stop_reason":"end_turn","delta":null,"usage":{"output_tokens":2}`) +
+				ev("message_delta", `,"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":2}`) + ev("message_stop", "")},
+		{"end of the turn behind a hosted call", start() + strings.Replace(toolBlock, "tool_use", "server_tool_use", 1) + blockStop("0") + end(),
+			start() + strings.Replace(toolBlock, "tool_use", "server_tool_use", 1) + blockStop("0") + end()},
 		{"message_start without a message", ev("message_start", "") + end(),
 			"event: message_start\ndata: {\"message\":{\"id\":\"minted\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null," + zeros + "},\"type\":\"message_start\"}\n\n" + end()},
 		{"message_stop alone", ev("message_stop", ""), ev("error", `,"error":{"type":"api_error","message":"upstream sent an empty answer"}`)},
@@ -290,6 +301,26 @@ func TestRepairCountsAndChangesNothing(t *testing.T) {
 	out, u := messages.Format{}.Repair([]byte(in), dialecttest.Options())
 	if want := (llm.Usage{Input: 1, Output: 2, Reported: true}); string(out) != in || u != want {
 		t.Errorf("got %s, %+v", out, u)
+	}
+}
+
+func TestRepairMendsTheReasonOfAnswersThatCallTools(t *testing.T) {
+	t.Parallel()
+	const call = `"content":[{"type":"text","text":"x"},{"type":"tool_use","id":"t","name":"n","input":{"stop_reason":"end_turn"}}]`
+	for in, want := range map[string]string{
+		`{` + call + `,"stop_reason" : "end_turn","x":1.0}`:                          `{` + call + `,"stop_reason" : "tool_use","x":1.0}`,
+		`{"stop_reason":"end_turn",` + call + `}`:                                    `{"stop_reason":"tool_use",` + call + `}`,
+		`{"stop_reason":"max_tokens",` + call + `}`:                                  "",
+		`{"stop_reason":null,` + call + `}`:                                          "",
+		`{"stop_reason":"end_turn","content":[{"type":"text","text":"x"}]}`:          "",
+		`{"stop_reason":"end_turn","content":[{"type":"server_tool_use","id":"t"}]}`: "",
+		`{"stop_reason":"end_turn","content":[{"type":"tool_use"`:                    "",
+		`[{"stop_reason":"end_turn","content":[{"type":"tool_use","name":"n"}]}]`:    "",
+	} {
+		out, _ := messages.Format{}.Repair([]byte(in), dialecttest.Options())
+		if string(out) != cmp.Or(want, in) {
+			t.Errorf("got  %s\nwant %s", out, cmp.Or(want, in))
+		}
 	}
 }
 
