@@ -81,6 +81,35 @@ func TestAnswersEndAtStopSequencesThatTheModelDoesNotKnow(t *testing.T) {
 	}
 }
 
+// However the connection breaks behind the sequence, the client has all that it asked for.
+func TestAnAnswerThatHadItsStopSequenceIsWhole(t *testing.T) {
+	t.Parallel()
+	events, _ := rTexts("one END", " two")
+	run(t, func(t *testing.T, h2 bool) {
+		for _, streamed := range []bool{true, false} {
+			for text, want := range map[string]string{"END": "one ", "ENDS": ""} {
+				w := newWorld(t, h2, func(rw http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					stream(rw, responsesStream(events[:3], "", ""))
+					panic(http.ErrAbortHandler)
+				}, speaking(dialect.EndpointResponses))
+				client := askers()["chat"]
+				resp := w.post(client.path("m", streamed), `{"stop":"`+text+`",`+client.body("m", streamed)[1:])
+				var got heard
+				if streamed {
+					got = client.stream(resp)
+				} else {
+					b, _ := io.ReadAll(resp.Body)
+					got = client.plain(b)
+				}
+				if want != "" && (got.text != want || got.stop != "end" || got.err) || want == "" && resp.StatusCode == 200 && !got.err {
+					t.Errorf("streamed=%t, %s: status %d, heard %+v", streamed, text, resp.StatusCode, got)
+				}
+			}
+		}
+	})
+}
+
 // Text goes out as soon as no sequence can begin in it, and the answer ends with the upstream's, which says what it cost.
 func TestTextIsHeldBackOnlyWhileItMayBeAStopSequence(t *testing.T) {
 	t.Parallel()

@@ -404,7 +404,15 @@ func (x *exchange) fold(tr *translator, fold *llm.Folder, stream bool, resp *htt
 			tr.step(tr.dec.Close(tr.raw[:0]), fold.Add)
 			return nil
 		default:
-			return transportError(x.req.Context(), err)
+			err = transportError(x.req.Context(), err)
+			if x.req.Context().Err() == nil {
+				tr.raw = append(tr.raw[:0], llm.Event{Kind: llm.EventFailure, Err: err})
+				tr.step(tr.raw, fold.Add)
+			}
+			if tr.finished && tr.failed == nil {
+				return nil // all that the client is to get had come: see dialect.Stopper
+			}
+			return err
 		}
 	}
 }
