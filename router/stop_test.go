@@ -148,7 +148,7 @@ func TestTextIsHeldBackOnlyWhileItMayBeAStopSequence(t *testing.T) {
 	if got := read("[DONE]"); strings.Contains(got, "two") || !strings.Contains(got, `"completion_tokens":20`) || !strings.Contains(got, `"finish_reason":"stop"`) {
 		t.Errorf("got %s", got)
 	}
-	step <- struct{}{}
+	close(step)
 }
 
 // Anthropic's API refuses sequences of white space, and OpenAI's more than four.
