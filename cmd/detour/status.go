@@ -14,6 +14,7 @@ import (
 
 	"detour/ca"
 	"detour/internal/app"
+	"detour/internal/config"
 	"detour/internal/ledger"
 	"detour/providers"
 	"detour/providers/copilot"
@@ -81,6 +82,11 @@ type accountReport struct {
 
 func runStatus(ctx context.Context, h *host, offline, asJSON bool) error {
 	s, err := h.load()
+	if invalid, ok := errors.AsType[*config.Invalid](err); ok {
+		if r, runs := app.FindRunning(s.paths); runs {
+			invalid.Hint = fmt.Sprintf("the detour that runs (process %d) goes on with what it had before", r.PID)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -89,6 +95,9 @@ func runStatus(ctx context.Context, h *host, offline, asJSON bool) error {
 	o.Config.Exists = err == nil
 	for _, n := range s.config.Notices {
 		o.Config.Notices = append(o.Config.Notices, n.String())
+	}
+	if err := o.Config.check(h, s); err != nil {
+		return err
 	}
 	o.Doors = doors(ctx, s)
 	o.CA = inspectCA(s)
@@ -109,6 +118,20 @@ func runStatus(ctx context.Context, h *host, offline, asJSON bool) error {
 		return h.json(o)
 	}
 	return o.print(h)
+}
+
+// check looks for what the files name and nobody knows.
+func (c *configState) check(h *host, s settings) error {
+	u, err := app.NewUpstream(h.options(s), nil)
+	if err != nil {
+		return nil // of an account, which is told with the accounts
+	}
+	defer u.Close()
+	if err := app.CheckPolicy(s.config, s.paths.Config, u); err != nil {
+		return err
+	}
+	c.Notices = append(c.Notices, app.PolicyNotes(s.config, s.paths, u)...)
+	return nil
 }
 
 // lastDay adds up what was used; nil when there is nothing to add up, or no way to.
@@ -197,6 +220,9 @@ func (o *overview) print(h *host) error {
 	}
 	for i := range o.Doors {
 		o.Doors[i].print(&f)
+	}
+	if d := running(o.Doors); d != nil {
+		printRunning(&f, d, now)
 	}
 	o.CA.print(&f, now)
 	for i := range o.Accounts {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"detour/internal/app"
@@ -145,6 +146,44 @@ func (d *doorState) print(f *facts) {
 	default:
 		f.add(subject, "state", text("closed"))
 	}
+}
+
+// running is what the detour behind the doors says, nil when none does.
+func running(doors []doorState) *app.Health {
+	for i := range doors {
+		if doors[i].Detour != nil {
+			return doors[i].Detour
+		}
+	}
+	return nil
+}
+
+// printRunning shows what waits in the files, and how the budgets stand.
+func printRunning(f *facts, h *app.Health, now time.Time) {
+	if c := h.Config; c != nil {
+		if c.Problem != "" {
+			f.add("running detour", "problem", cell{"for " + span(now.Sub(c.Since)) + " the files cannot be used, and what ran before goes on: " + oneLine(c.Problem), oneLine(c.Problem)})
+		}
+		if len(c.Restart) > 0 {
+			f.add("running detour", "restart_for", cell{strings.Join(c.Restart, ", ") + ": changed, and taken up by a new start", strings.Join(c.Restart, " ")})
+		}
+	}
+	for _, b := range h.Budgets {
+		name := "budget " + b.Name
+		if b.Of != "" {
+			name += " of " + b.Of
+		}
+		spent := number(b.Spent).plain + " of " + number(b.Limit).plain + " " + strings.ReplaceAll(b.Unit, "_", " ")
+		if b.Spent >= b.Limit {
+			spent += ", so requests are refused"
+		}
+		f.add(name, b.Period, cell{spent + "; begins anew " + when(b.Resets, now).human, number(b.Spent).plain + " of " + number(b.Limit).plain + " " + b.Unit})
+	}
+}
+
+// oneLine puts a list of mistakes into one line.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' }), ";")
 }
 
 // printAccount shows how a running detour sees the account. Both doors of one detour say the same; the first tells.

@@ -25,6 +25,7 @@ func (a *App) tendFiles(ctx context.Context) {
 	tick := time.NewTicker(filesInterval)
 	defer tick.Stop()
 	live := a.opts.Config
+	failed := false
 	for {
 		asked := false
 		select {
@@ -38,44 +39,82 @@ func (a *App) tendFiles(ctx context.Context) {
 		if now == seen && !asked {
 			continue
 		}
-		cfg := live
-		if asked || now.config != seen.config {
-			cfg = a.reread(live)
+		// After a failure config.toml may hold a change that waits for another file to be mended.
+		if asked || failed || now.config != seen.config {
+			live, failed = a.takeUp(live, asked || now.accounts != seen.accounts)
+		} else {
+			failed = a.work(live) != nil
 		}
 		seen = now
-		if err := a.reload(cfg); err != nil {
-			a.opts.Logger.Error("reload failed; what ran before goes on", "err", err)
-			continue
+		if !failed {
+			a.router.Warm(ctx)
 		}
-		live = cfg
-		a.opts.Logger.Info("reloaded", "accounts", len(a.upstream.Accounts))
-		a.router.Warm(ctx)
 	}
 }
 
-// reread reads the configuration again. One with mistakes leaves live in place.
-func (a *App) reread(live *config.Config) *config.Config {
+// takeUp works on with the files as they are, and returns the configuration that runs now. One with mistakes leaves live
+// in place; accounts that changed are then taken up under it.
+func (a *App) takeUp(live *config.Config, accounts bool) (running *config.Config, failed bool) {
+	cfg, err := a.reread(live)
+	if err != nil {
+		a.opts.Logger.Error("configuration was not reloaded; the one that ran before goes on", "err", err)
+		if accounts {
+			_ = a.work(live) // says itself what is wrong
+		}
+		a.blame(err)
+		return live, true
+	}
+	if a.work(cfg) != nil {
+		return live, true
+	}
+	return cfg, false
+}
+
+// work goes on with cfg and the accounts as they are now, and notes how that went.
+func (a *App) work(cfg *config.Config) error {
+	err := a.reload(cfg)
+	if err != nil {
+		a.opts.Logger.Error("reload failed; what ran before goes on", "err", err)
+		a.blame(err)
+		return err
+	}
+	waiting := a.waiting(cfg)
+	if len(waiting) > 0 && !slices.Equal(waiting, a.condition.Load().Restart) {
+		a.opts.Logger.Warn("settings changed that take effect when detour is started again", "settings", strings.Join(waiting, " "))
+	}
+	a.condition.Store(&ConfigHealth{Restart: waiting})
+	a.opts.Logger.Info("reloaded", "accounts", len(a.upstream.Accounts))
+	return nil
+}
+
+// blame notes that the files cannot be used because of err.
+func (a *App) blame(err error) {
+	c := *a.condition.Load()
+	if c.Problem == "" {
+		c.Since = a.now()
+	}
+	c.Problem = err.Error()
+	a.condition.Store(&c)
+}
+
+// reread reads the configuration again.
+func (a *App) reread(live *config.Config) (*config.Config, error) {
 	if a.opts.Reload == nil {
-		return live
+		return live, nil
 	}
 	cfg, err := a.opts.Reload()
 	if err != nil {
-		a.opts.Logger.Error("configuration was not reloaded; the one that ran before goes on", "err", err)
-		return live
-	}
-	var waiting []string
-	for _, name := range config.Changed(live, cfg) {
-		if !takesEffect(name) {
-			waiting = append(waiting, name)
-		}
-	}
-	if len(waiting) > 0 {
-		a.opts.Logger.Warn("settings changed that take effect when detour is started again", "settings", strings.Join(waiting, " "))
+		return nil, err
 	}
 	for _, n := range cfg.Notices {
 		a.opts.Logger.Warn("config notice", "notice", n.String())
 	}
-	return cfg
+	return cfg, nil
+}
+
+// waiting names the settings that are another in cfg than at the start and cannot change before the next one.
+func (a *App) waiting(cfg *config.Config) []string {
+	return slices.DeleteFunc(config.Changed(a.opts.Config, cfg), takesEffect)
 }
 
 // takesEffect tells whether a changed setting holds at once.
@@ -97,13 +136,14 @@ func takesEffect(name string) bool {
 func (a *App) reload(cfg *config.Config) error {
 	o := a.opts
 	o.Config = cfg
-	if _, err := checkPolicy(cfg, o.Paths.Config, a.upstream); err != nil {
+	if err := CheckPolicy(cfg, o.Paths.Config, a.upstream); err != nil {
 		return err
 	}
 	before := a.upstream.Accounts
 	if err := a.upstream.Reopen(o); err != nil {
 		return err
 	}
+	a.upstream.Notes = append(a.upstream.Notes, PolicyNotes(cfg, o.Paths, a.upstream)...)
 	a.upstream.LogNotes(a.opts.Logger)
 	a.base.Accounts = a.upstream.Accounts
 	if err := a.router.Reload(routing(a.base, cfg)); err != nil {

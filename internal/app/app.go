@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"detour/ca"
@@ -67,6 +68,8 @@ type App struct {
 	proxy    *mitm.Proxy
 	started  time.Time
 	files    stamps // as they were when the App was made
+	// condition is how what runs differs from the files; never nil.
+	condition atomic.Pointer[ConfigHealth]
 
 	budget *budget.Tracker
 	ledger *ledger.Ledger        // nil when nothing is recorded
@@ -82,6 +85,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	// What changes from here on is taken up later.
 	a := &App{opts: o, errs: make(chan error, 2), ended: make(chan struct{}, 1), started: time.Now(), files: stampsOf(o.Paths)}
+	a.condition.Store(&ConfigHealth{})
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanups.run(ctx))
 	}
@@ -122,11 +126,10 @@ func (a *App) build(ctx context.Context) error {
 		relay2.CloseIdleConnections()
 		return nil
 	})
-	notes, err := checkPolicy(cfg, o.Paths.Config, a.upstream)
-	if err != nil {
+	if err := CheckPolicy(cfg, o.Paths.Config, a.upstream); err != nil {
 		return err
 	}
-	a.upstream.Notes = append(a.upstream.Notes, notes...)
+	a.upstream.Notes = append(a.upstream.Notes, PolicyNotes(cfg, o.Paths, a.upstream)...)
 	a.buildLedger(ctx)
 	a.base = router.Config{
 		Providers: a.upstream.Providers, Accounts: a.upstream.Accounts,
@@ -145,6 +148,14 @@ func (a *App) build(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// now is the wall clock.
+func (a *App) now() time.Time {
+	if a.opts.Now != nil {
+		return a.opts.Now()
+	}
+	return time.Now()
 }
 
 // listen binds one door's listener.

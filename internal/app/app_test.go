@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -310,21 +311,25 @@ func TestStartFailuresUndoThemselves(t *testing.T) {
 	}
 }
 
+// reloadUnder reads the file again, as serve does under its flags: what the test set up stays.
+func reloadUnder(paths config.Paths, base *config.Config) func() (*config.Config, error) {
+	return func() (*config.Config, error) {
+		c, err := config.Load(paths.Config)
+		if err != nil {
+			return nil, err
+		}
+		c.Accounts, c.Server, c.ProxyMode = base.Accounts, base.Server, base.ProxyMode
+		return c, nil
+	}
+}
+
 func TestChangedConfigurationIsTakenUpAndABrokenOneIsNot(t *testing.T) {
 	t.Parallel()
 	var paths config.Paths
 	reloads := make(chan os.Signal, 1)
-	var base *config.Config
 	w := newWorld(t, nil, func(o *app.Options) {
-		paths, base, o.Reloads = o.Paths, o.Config, reloads
-		o.Reload = func() (*config.Config, error) {
-			c, err := config.Load(paths.Config)
-			if err != nil {
-				return nil, err
-			}
-			c.Accounts, c.Server.Port, c.ProxyMode.Port = base.Accounts, base.Server.Port, base.ProxyMode.Port
-			return c, nil
-		}
+		paths, o.Reloads = o.Paths, reloads
+		o.Reload = reloadUnder(o.Paths, o.Config)
 	}, "alice", "ivan")
 	c := w.client(true)
 	route := func() string {
@@ -366,6 +371,12 @@ func TestChangedConfigurationIsTakenUpAndABrokenOneIsNot(t *testing.T) {
 	if got := route(); got != "200 route; rule=to-ivan ivan" {
 		t.Errorf("after a broken file: %s", got)
 	}
+	if c := w.app.Health().Config; c == nil || !strings.Contains(c.Problem, "line 2: rules[0].mode") || c.Since.IsZero() || !slices.Equal(c.Restart, []string{"log.level"}) {
+		t.Errorf("health after a broken file: %+v", c)
+	}
+	if n := strings.Count(w.logs.String(), "msg=reloaded"); n != 1 {
+		t.Errorf("%d reloads were logged, want 1: a broken file is none\n%s", n, w.logs)
+	}
 	save("[[rules]]\nname = \"nobody\"\nproviders = [\"github-copilto\"]\n")
 	until("the unknown provider", func() bool { return strings.Contains(w.logs.String(), "did you mean") })
 	if got := route(); got != "200 route; rule=to-ivan ivan" {
@@ -376,6 +387,52 @@ func TestChangedConfigurationIsTakenUpAndABrokenOneIsNot(t *testing.T) {
 	reloads <- os.Interrupt // any signal will do here
 	until("the signal", func() bool { return strings.Count(w.logs.String(), "msg=reloaded") > n })
 	until("the end of the rule", func() bool { return strings.HasPrefix(route(), "200 route; door") })
+	if c := w.app.Health().Config; c != nil {
+		t.Errorf("health after a good file: %+v", c)
+	}
+}
+
+// A change of config.toml that could not be used because of accounts.toml must not be forgotten until that is mended.
+func TestAChangeWaitsForTheOtherFile(t *testing.T) {
+	t.Parallel()
+	var paths config.Paths
+	reloads := make(chan os.Signal, 1)
+	w := newWorld(t, nil, func(o *app.Options) {
+		paths, o.Reloads = o.Paths, reloads
+		o.Reload = reloadUnder(o.Paths, o.Config)
+	}, "alice")
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !ok(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s:\n%s", what, w.logs)
+			}
+			<-time.After(20 * time.Millisecond) // a real file on a real disk: there is nothing to wait on
+		}
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(paths.Accounts, "not toml [")
+	write(paths.Config, "[models.alias]\nfast = \"gpt-4o\"\n")
+	reloads <- os.Interrupt
+	until("the broken file", func() bool {
+		c := w.app.Health().Config
+		return c != nil && strings.Contains(c.Problem, "accounts.toml")
+	})
+	write(paths.Accounts, "")
+	until("the good one", func() bool { return w.app.Health().Config == nil })
+	resp, err := w.client(true).Post("https://api.openai.com/v1/chat/completions", "application/json", strings.NewReader(`{"model":"fast","messages":[{"role":"user","content":"x"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if got := resp.Header.Get("X-Detour-Model"); resp.StatusCode != http.StatusOK || got != "gpt-4o" {
+		t.Errorf("status %d, model %q: the alias was forgotten", resp.StatusCode, got)
+	}
 }
 
 func TestASignInWhileRunningIsTakenUp(t *testing.T) {

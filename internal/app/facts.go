@@ -84,6 +84,16 @@ type Health struct {
 	CA       string                 `json:"ca_sha256,omitempty"`
 	Usage    *ledger.Stats          `json:"usage,omitempty"` // absent when nothing is recorded
 	Budgets  []BudgetHealth         `json:"budgets,omitempty"`
+	Config   *ConfigHealth          `json:"config,omitempty"` // absent when the files are as they run
+}
+
+// ConfigHealth is how what runs differs from what the files say.
+type ConfigHealth struct {
+	// Problem is why the files could not be taken up since then; what ran before goes on.
+	Problem string    `json:"problem,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+	// Restart names settings that were changed and wait for a new start.
+	Restart []string `json:"restart,omitempty"`
 }
 
 // BudgetHealth is how one of the owner's budgets stands.
@@ -125,6 +135,9 @@ func (a *App) Health() Health {
 	if a.ledger != nil {
 		s := a.ledger.Stats()
 		h.Usage = &s
+	}
+	if c := a.condition.Load(); c.Problem != "" || len(c.Restart) > 0 {
+		h.Config = c
 	}
 	return h
 }

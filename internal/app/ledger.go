@@ -23,11 +23,7 @@ func LedgerPath(p config.Paths) string { return filepath.Join(p.Data, "usage.db"
 // the log says why, and this run is not recorded.
 func (a *App) buildLedger(ctx context.Context) {
 	o := a.opts
-	now := o.Now
-	if now == nil {
-		now = time.Now
-	}
-	a.budget = budget.New(nil, now, a.warnBudget)
+	a.budget = budget.New(nil, a.now, a.warnBudget)
 	defer func() { a.budget.SetLimits(limits(o.Config)) }() // after what was spent: it was warned of then
 	if !o.Config.Usage.Enabled {
 		return
@@ -42,7 +38,7 @@ func (a *App) buildLedger(ctx context.Context) {
 	}
 	a.ledger = l
 	a.cleanups.add("usage ledger", a.closeLedger)
-	t := now()
+	t := a.now()
 	spent, err := l.Spent(ctx, time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, t.Location()))
 	if err != nil {
 		o.Logger.Error("budgets begin from zero", "err", err)

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
+	"detour/internal/clientkey"
 	"detour/internal/config"
 	"detour/internal/dialect/filter"
 	"detour/internal/recall"
+	"detour/internal/suggest"
 	"detour/providers"
 	"detour/router"
 )
@@ -54,48 +57,89 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 	return c
 }
 
-// checkPolicy finds the providers that rules and profiles name and nobody knows. Accounts may still come, so those
-// that are not there are only worth a note.
-func checkPolicy(cfg *config.Config, file string, u *Upstream) (notes []string, err error) {
+// CheckPolicy finds the providers that rules, profiles and the like name and nobody knows.
+func CheckPolicy(cfg *config.Config, file string, u *Upstream) error {
 	wrong := &config.Invalid{Path: file}
-	check := func(what string, line int, names, accounts []string) {
-		for _, n := range names {
-			if _, err := u.Providers.Lookup(n); err != nil {
-				wrong.Problems = append(wrong.Problems, config.Problem{Line: line, Key: what, Message: err.Error()})
-			}
-		}
-		for _, id := range accounts {
-			if _, err := u.Account(id); err != nil {
-				notes = append(notes, fmt.Sprintf("%s at line %d names the account %s, which is not there", what, line, id))
-			}
-		}
-	}
 	for name := range cfg.ProxyMode.ProviderModes {
 		if known := router.HostProviders(); !slices.Contains(known, name) {
 			key := "proxy_mode.provider_modes." + name
 			wrong.Problems = append(wrong.Problems, config.Problem{Line: config.LineOf(file, key), Key: key, Message: providers.UnknownName("provider", name, known).Error()})
 		}
 	}
-	for i, r := range cfg.Rules {
-		check("rule "+cmp.Or(r.Name, fmt.Sprintf("#%d", i+1)), r.Line, r.Providers, r.Accounts)
-	}
-	for _, p := range cfg.Profiles {
-		check("profile "+p.Name, p.Line, p.Providers, p.Accounts)
-	}
-	for _, b := range cfg.Budgets {
-		if b.Account != "" && b.Account != "*" {
-			check("budget "+b.Name, b.Line, nil, []string{b.Account})
+	for _, b := range policyBlocks(cfg) {
+		for _, n := range b.providers {
+			if _, err := u.Providers.Lookup(n); err != nil {
+				wrong.Problems = append(wrong.Problems, config.Problem{Line: b.line, Key: b.what, Message: err.Error()})
+			}
 		}
 	}
-	if len(wrong.Problems) > 0 {
-		return nil, wrong
+	if len(wrong.Problems) == 0 {
+		return nil
 	}
-	return notes, nil
+	slices.SortStableFunc(wrong.Problems, func(a, b config.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return wrong
+}
+
+// PolicyNotes tells which accounts and client keys rules, profiles and budgets name that are not there. They may still
+// come, so that is no mistake; but a misspelt budget bounds nobody.
+func PolicyNotes(cfg *config.Config, p config.Paths, u *Upstream) []string {
+	var accounts, clients []string
+	for _, a := range u.Accounts {
+		accounts = append(accounts, a.ID())
+	}
+	keys, err := clientkey.List(p.Keys)
+	for _, k := range keys {
+		clients = append(clients, k.Name)
+	}
+	var notes []string
+	check := func(b *policyBlock, what string, names, known []string) {
+		for _, n := range names {
+			if n != "" && !strings.Contains(n, "*") && !slices.Contains(known, n) {
+				notes = append(notes, fmt.Sprintf("%s at line %d names the %s %s, which is not there%s", b.what, b.line, what, n, meant(n, known)))
+			}
+		}
+	}
+	for _, b := range policyBlocks(cfg) {
+		check(&b, "account", b.accounts, accounts)
+		if err == nil {
+			check(&b, "client key", b.clients, clients)
+		}
+	}
+	return notes
+}
+
+// meant asks whether one of the known names was meant.
+func meant(name string, known []string) string {
+	if n := suggest.Nearest(name, known); n != "" {
+		return "; did you mean " + n + "?"
+	}
+	return ""
+}
+
+// policyBlock is what one block of the configuration names.
+type policyBlock struct {
+	what                         string
+	line                         int
+	providers, accounts, clients []string
+}
+
+func policyBlocks(cfg *config.Config) []policyBlock {
+	var out []policyBlock
+	for i, r := range cfg.Rules {
+		out = append(out, policyBlock{"rule " + cmp.Or(r.Name, fmt.Sprintf("#%d", i+1)), r.Line, r.Providers, r.Accounts, []string{r.Client}})
+	}
+	for _, p := range cfg.Profiles {
+		out = append(out, policyBlock{"profile " + p.Name, p.Line, p.Providers, p.Accounts, p.Clients})
+	}
+	for _, b := range cfg.Budgets {
+		out = append(out, policyBlock{"budget " + b.Name, b.Line, nil, []string{b.Account}, []string{b.Client}})
+	}
+	return out
 }
 
 // Routes makes a router that is asked what it would do, and serves nothing. The caller closes it.
 func Routes(u *Upstream, o Options) (*router.Router, error) {
-	if _, err := checkPolicy(o.Config, o.Paths.Config, u); err != nil {
+	if err := CheckPolicy(o.Config, o.Paths.Config, u); err != nil {
 		return nil, err
 	}
 	return router.New(routing(router.Config{
