@@ -101,7 +101,7 @@ func (c *catalogue) addAliases(alias map[string]string) {
 	c.listed = slices.Clone(c.entries)
 	names := Models{Alias: alias}
 	for _, name := range slices.Sorted(maps.Keys(alias)) {
-		target := names.configured(name, ModeRoute)
+		target, _ := names.configured(name, ModeRoute)
 		e, ok := c.qualified(target)
 		if !ok {
 			e, ok = c.find(target, scope{})
@@ -209,6 +209,18 @@ func (c *catalogues) known() *catalogue {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.current
+}
+
+// complete is the catalogue as it is, if every account that is used has told its models.
+func (c *catalogues) complete() (*catalogue, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.accounts {
+		if a.Config().Tier != providers.Disabled && c.listings[a.ID()].fetched.IsZero() {
+			return c.current, false
+		}
+	}
+	return c.current, true
 }
 
 // get returns the catalogue, fetching what is due. While an old picture exists nobody waits for a new one.

@@ -412,7 +412,7 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 		x.wish.Provider, x.wish.Accounts, x.wish.Premium = e.provider, e.accounts, e.model.Multiplier > 0
 		if len(e.accounts) == 0 {
 			return &dialect.Failure{Status: http.StatusBadRequest, Code: "model_not_supported", Param: "model",
-				Message: fmt.Sprintf("The model `%s` is listed, but switched off by the plan or policy of every account that lists it.", res.name)}
+				Message: switchedOff(res.name)}
 		}
 		if f := x.speak(e); f != nil {
 			return f
@@ -432,6 +432,11 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 		x.call.Body = body
 	}
 	return nil
+}
+
+// switchedOff says why nobody serves a model that is there.
+func switchedOff(model string) string {
+	return fmt.Sprintf("The model `%s` is listed, but switched off by the plan or policy of every account that lists it.", model)
 }
 
 // native refuses a model that does not speak the client's dialect.

@@ -7,11 +7,12 @@ import (
 	"slices"
 
 	"detour/internal/dialect"
+	"detour/internal/dialect/gemini"
 )
 
 // Question describes a request that somebody might send.
 type Question struct {
-	Method string
+	Method string // "" for what the path is served under
 	Host   string // that the client calls on the proxy door; "" for the API door
 	Path   string
 	Alt    string // query parameter of that name, for Gemini
@@ -28,14 +29,16 @@ type Explanation struct {
 	Rules     []RuleNote `json:"rules"`               // in order, up to the one that decides
 	Mode      Mode       `json:"mode,omitempty"`
 	DecidedBy string     `json:"decided_by,omitempty"`
-	Outcome   string     `json:"outcome"` // serve, relay, refuse
+	Outcome   string     `json:"outcome"` // serve, relay, tunnel, refuse
 	// Model, Provider, Speaks and Accounts say who would serve it, in which dialect upstream.
 	Model    string   `json:"model,omitempty"`
+	ModelBy  string   `json:"model_by,omitempty"` // the setting, or else what it was that made it another than the client's
 	Provider string   `json:"provider,omitempty"`
 	Speaks   string   `json:"speaks,omitempty"`
 	Accounts []string `json:"accounts,omitempty"`
-	Fallback []string `json:"fallback,omitempty"` // models that stand in for it
-	Why      string   `json:"why,omitempty"`      // it is refused or relayed
+	Fallback []string `json:"fallback,omitempty"`         // models that stand in for it
+	Missing  []string `json:"fallback_missing,omitempty"` // those of them that no account has
+	Why      string   `json:"why,omitempty"`              // it is refused, relayed or tunnelled
 }
 
 // RuleNote is a rule that was looked at.
@@ -59,9 +62,15 @@ func (r *Router) Explain(ctx context.Context, q Question) Explanation {
 	if q.Host == "" {
 		profile, path = t.profile(path)
 	}
+	if q.Method == "" {
+		q.Method = s.usualMethod(path)
+	}
 	op, _, ok := s.match(asGet(q.Method), path, q.Alt)
 	if ok {
 		out.Operation = string(op.endpoint)
+	}
+	if codec, inPath := op.client.(gemini.Codec); inPath && q.Model == "" {
+		q.Model = codec.Model
 	}
 	asked := question{
 		door: out.Door, host: q.Host, path: path, client: q.Client.Name, model: q.Model, named: true,
@@ -99,6 +108,14 @@ func (r *Router) Explain(ctx context.Context, q Question) Explanation {
 	return out
 }
 
+// usualMethod is the method that path is served under: POST but for lists of models.
+func (s *surface) usualMethod(path string) string {
+	if m := s.methods(path); len(m) == 1 {
+		return m[0]
+	}
+	return http.MethodPost
+}
+
 func (e *Explanation) refuse(why string) { e.Outcome, e.Why = "refuse", why }
 
 // explainModel finds out who would serve x.
@@ -120,13 +137,22 @@ func (t *table) explainModel(ctx context.Context, out *Explanation, x *exchange,
 			out.refuse(err.Error())
 			return
 		}
-		x.wish.Model, x.wish.Provider = res.name, res.provider
+		x.wish.Model, x.wish.Provider, out.ModelBy = res.name, res.provider, res.by
 		if e := res.entry; e != nil {
+			if len(e.accounts) == 0 {
+				out.refuse(switchedOff(res.name))
+				return
+			}
 			x.wish.Provider, x.wish.Accounts = e.provider, e.accounts
 			out.Speaks = string(t.speaks(x.op.endpoint, e))
 		}
 		if f := t.standIns(x.name, res.name); f != nil {
 			out.Fallback = f.Then
+			for _, name := range f.Then {
+				if !t.Models.leads(name, cat) {
+					out.Missing = append(out.Missing, name)
+				}
+			}
 		}
 	}
 	out.Model, out.Provider = x.wish.Model, x.wish.Provider
@@ -140,7 +166,7 @@ func (t *table) explainModel(ctx context.Context, out *Explanation, x *exchange,
 		}
 	}
 	if out.Outcome = "serve"; len(out.Accounts) == 0 {
-		out.refuse("there is no account for it: " + http.StatusText(http.StatusServiceUnavailable))
+		out.refuse("there is no account for it")
 	}
 }
 

@@ -31,21 +31,46 @@ type resolution struct {
 	name     string // what to send upstream
 	provider string // "" for any
 	entry    *entry // nil while nothing is listed
+	// by is what led from the client's name to this one: a setting, or words; "" when it is the client's name.
+	by string
+}
+
+// because says what led from wanted, which setting gave, to e.
+func because(setting, wanted string, e *entry) string {
+	id, want := canonical(e.model.ID), canonical(wanted)
+	switch {
+	case setting != "":
+		return setting
+	case wanted == e.model.ID, wanted == e.provider+"/"+e.model.ID:
+		return ""
+	case want == id, want+longModel == id:
+		return "another spelling"
+	}
+	return "newest of its kind"
 }
 
 // unknownModelError says that no account has the model.
 type unknownModelError struct {
-	name  string
-	near  []string
-	role  string // that an owner could give to a model, "" for none
-	exact bool   // route mode exact, and no provider in front
+	name    string
+	near    []string
+	role    string // that an owner could give to a model, "" for none
+	exact   bool   // route mode exact, and no provider in front
+	setting string // that gave wanted in place of name, "" for none
+	wanted  string
 }
 
 func (e *unknownModelError) Error() string {
 	if e.exact {
-		return fmt.Sprintf("Route mode exact wants the model as provider/model, with a provider that has an account; `%s` is not.", clip(e.name))
+		s := fmt.Sprintf("Route mode exact wants the model as provider/model, with a provider that has an account; `%s` is not.", clip(e.name))
+		if len(e.near) > 0 {
+			s += " It would be " + strings.Join(e.near, " or ") + "."
+		}
+		return s
 	}
 	s := fmt.Sprintf("The model `%s` does not exist or none of your accounts has access to it.", clip(e.name))
+	if e.setting != "" {
+		s = fmt.Sprintf("`%s` stands for the model `%s` by the setting %s of this detour, and none of your accounts has that.", clip(e.name), e.wanted, e.setting)
+	}
 	if len(e.near) > 0 {
 		s += " Near names: " + strings.Join(e.near, ", ") + "."
 	}
@@ -64,23 +89,25 @@ func (e *unknownModelError) failure() dialect.Failure {
 // catalogue (no account could tell yet) lets every name through as it is, and a provider without a list every name that
 // is asked of it.
 func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []string) (resolution, *unknownModelError) {
-	wanted := name
+	wanted, setting := name, ""
 	if mode != ModeExact {
-		wanted = m.configured(name, mode)
+		wanted, setting = m.configured(name, mode)
 	}
-	if base := strings.TrimSuffix(name, longMark); mode != ModeExact && wanted == name && base != name {
-		if to := m.configured(base, mode); to != base { // what the owner says of a model holds for its larger window too
-			wanted = to + longMark
+	if base := strings.TrimSuffix(name, longMark); mode != ModeExact && setting == "" && base != name {
+		if to, by := m.configured(base, mode); by != "" { // what the owner says of a model holds for its larger window too
+			wanted, setting = to+longMark, by
 		}
 	}
+	unknown := &unknownModelError{name: name, setting: setting, wanted: wanted}
 	provider, id, found := strings.Cut(wanted, "/")
 	found = found && cat.hasProvider(provider)
 	if mode == ModeExact && !found {
-		return resolution{}, &unknownModelError{name: name, exact: true}
+		unknown.exact, unknown.near = true, cat.qualifiedNames(name)
+		return resolution{}, unknown
 	}
 	if found {
 		if !cat.lists(provider) {
-			return resolution{id, provider, nil}, nil
+			return resolution{id, provider, nil, setting}, nil
 		}
 		at := scope{provider, accounts}
 		e, ok := cat.find(id, at)
@@ -90,28 +117,56 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []stri
 			}
 		}
 		if ok {
-			return resolution{e.model.ID, e.provider, e}, nil
+			return resolution{e.model.ID, e.provider, e, because(setting, wanted, e)}, nil
 		}
-		return resolution{}, &unknownModelError{name: name, near: cat.near(id)}
+		unknown.near = cat.near(id)
+		return resolution{}, unknown
 	}
 	if cat.empty() {
-		return resolution{wanted, "", nil}, nil
+		return resolution{wanted, "", nil, setting}, nil
 	}
 	if e, ok := cat.search(wanted, mode, scope{"", accounts}); ok {
-		return resolution{e.model.ID, e.provider, e}, nil
+		return resolution{e.model.ID, e.provider, e, because(setting, wanted, e)}, nil
 	}
 	role := roleOf(wanted)
 	if to := m.Roles[role]; to != "" && to != wanted {
-		plain := *m
-		plain.Roles = nil // a role that has no model must not lead to another role
-		return plain.resolve(to, ModeRoute, cat, accounts)
+		return m.play(role, name, to, cat, accounts)
 	}
 	if role != "" && mode == ModeFuzzy {
 		if e, ok := cat.bestOfRole(role, scope{"", accounts}); ok {
-			return resolution{e.model.ID, e.provider, e}, nil
+			return resolution{e.model.ID, e.provider, e, because(setting, wanted, e)}, nil
 		}
 	}
-	return resolution{}, &unknownModelError{name: name, near: cat.near(wanted), role: role}
+	unknown.near, unknown.role = cat.near(wanted), role
+	return resolution{}, unknown
+}
+
+// play resolves the model that the owner gave to a role.
+func (m *Models) play(role, name, to string, cat *catalogue, accounts []string) (resolution, *unknownModelError) {
+	plain := *m
+	plain.Roles = nil // a role that has no model must not lead to another role
+	setting := "models.roles." + role
+	res, err := plain.resolve(to, ModeRoute, cat, accounts)
+	if err != nil {
+		return resolution{}, &unknownModelError{name: name, setting: setting, wanted: to, near: cat.near(to)}
+	}
+	res.by = setting
+	return res, nil
+}
+
+// leads tells whether a name of the owner's leads to a model that some account has.
+func (m *Models) leads(name string, cat *catalogue) bool {
+	_, err := m.resolve(name, ModeRoute, cat, nil)
+	return err == nil
+}
+
+// qualifiedNames lists the models that have the id, each as provider/id.
+func (c *catalogue) qualifiedNames(id string) []string {
+	var out []string
+	for _, e := range c.byID[id] {
+		out = append(out, e.provider+"/"+e.model.ID)
+	}
+	return out
 }
 
 // roleOf is the size of the Claude model that name means, "" for other names: "claude-opus-5-5", "opus".
@@ -159,15 +214,16 @@ func (c *catalogue) search(id string, mode Mode, in scope) (*entry, bool) {
 }
 
 // configured applies the owner's own words for models: aliases, which may name one another, then the longest prefix,
-// then in fuzzy mode families.
-func (m *Models) configured(name string, mode Mode) string {
+// then in fuzzy mode families. setting is the last one that was applied, "" for none.
+func (m *Models) configured(name string, mode Mode) (to, setting string) {
 	for range len(m.Alias) { // a loop of aliases ends here; configuration refuses it
 		to, ok := m.Alias[name]
 		if !ok {
 			break
 		}
+		setting = "models.alias." + name
 		if name = to; m.Alias[name] == "" {
-			return name
+			return name, setting
 		}
 	}
 	longest, out := "", name
@@ -177,12 +233,13 @@ func (m *Models) configured(name string, mode Mode) string {
 		}
 	}
 	if longest != "" {
-		return out
+		return out, "models.prefix." + longest
 	}
-	if to, ok := m.Families[strings.ToLower(strings.TrimSuffix(name, "[1m]"))]; ok && mode == ModeFuzzy {
-		return to
+	family := strings.ToLower(strings.TrimSuffix(name, longMark))
+	if to, ok := m.Families[family]; ok && mode == ModeFuzzy {
+		return to, "models.families." + family
 	}
-	return name
+	return name, setting
 }
 
 // clip bounds the room that a name which a client made up takes in logs and answers.

@@ -193,6 +193,14 @@ func (r *Router) Reload(cfg Config) error {
 // Warm fetches the model catalogue ahead of the first request.
 func (r *Router) Warm(ctx context.Context) { r.table.Load().models.get(ctx) }
 
+// Leads tells whether a model's name that the owner wrote down leads to a model. While accounts have yet to tell their
+// models, every name may.
+func (r *Router) Leads(name string) bool {
+	t := r.table.Load()
+	cat, complete := t.models.complete()
+	return !complete || t.Models.leads(name, cat)
+}
+
 // Close ends and joins what runs in the background. Exchanges go on with the models that are known by then; WebSockets
 // end with the exchange under way. It may be called twice, and while Reload runs, which then returns soon.
 func (r *Router) Close() {

@@ -31,7 +31,8 @@ func newStatus(h *host) *cobra.Command {
 		Long: `Status shows where the configuration is, which doors are configured and whether a
 detour listens there, the state of the certificate authority, and for each
 account its plan, what is left of its quota as GitHub reports it, and whether an
-upstream token can be had. A running detour also tells how it sees its accounts.
+upstream token can be had. A running detour also tells how it sees its accounts,
+how the budgets stand, and what of the configuration it could not take up.
 
 Exit codes: 0 it could be told, whatever there was to tell; 2 the configuration
 has mistakes.`,

@@ -167,6 +167,9 @@ func printRunning(f *facts, h *app.Health, now time.Time) {
 		if len(c.Restart) > 0 {
 			f.add("running detour", "restart_for", cell{strings.Join(c.Restart, ", ") + ": changed, and taken up by a new start", strings.Join(c.Restart, " ")})
 		}
+		for _, n := range c.Notices {
+			f.add("running detour", "notice", text(n))
+		}
 	}
 	for _, b := range h.Budgets {
 		name := "budget " + b.Name

@@ -20,11 +20,10 @@ const filesInterval = time.Second
 func (a *App) tendFiles(ctx context.Context) {
 	seen := a.files
 	if len(a.upstream.Accounts) > 0 {
-		a.router.Warm(ctx)
+		a.warm(ctx)
 	}
 	tick := time.NewTicker(filesInterval)
 	defer tick.Stop()
-	live := a.opts.Config
 	failed := false
 	for {
 		asked := false
@@ -41,50 +40,55 @@ func (a *App) tendFiles(ctx context.Context) {
 		}
 		// After a failure config.toml may hold a change that waits for another file to be mended.
 		if asked || failed || now.config != seen.config {
-			live, failed = a.takeUp(live, asked || now.accounts != seen.accounts)
+			failed = !a.takeUp(asked || now.accounts != seen.accounts)
 		} else {
-			failed = a.work(live) != nil
+			failed = !a.work(a.live.Load())
 		}
 		seen = now
 		if !failed {
-			a.router.Warm(ctx)
+			a.warm(ctx)
 		}
 	}
 }
 
-// takeUp works on with the files as they are, and returns the configuration that runs now. One with mistakes leaves live
-// in place; accounts that changed are then taken up under it.
-func (a *App) takeUp(live *config.Config, accounts bool) (running *config.Config, failed bool) {
-	cfg, err := a.reread(live)
-	if err != nil {
-		a.opts.Logger.Error("configuration was not reloaded; the one that ran before goes on", "err", err)
-		if accounts {
-			_ = a.work(live) // says itself what is wrong
-		}
-		a.blame(err)
-		return live, true
+// warm fetches the model catalogue, and tells which models the configuration names that are not in it.
+func (a *App) warm(ctx context.Context) {
+	a.router.Warm(ctx)
+	for _, n := range modelNotes(a.live.Load(), a.opts.Paths.Config, a.router.Leads) {
+		a.opts.Logger.Warn("config notice", "notice", n)
 	}
-	if a.work(cfg) != nil {
-		return live, true
-	}
-	return cfg, false
 }
 
-// work goes on with cfg and the accounts as they are now, and notes how that went.
-func (a *App) work(cfg *config.Config) error {
-	err := a.reload(cfg)
-	if err != nil {
+// takeUp works on with the files as they are, and tells whether it can. A configuration with mistakes leaves the one
+// that runs in place; accounts that changed are then taken up under that.
+func (a *App) takeUp(accounts bool) bool {
+	cfg, err := a.reread()
+	if err == nil {
+		return a.work(cfg)
+	}
+	a.opts.Logger.Error("configuration was not reloaded; the one that ran before goes on", "err", err)
+	if accounts {
+		a.work(a.live.Load())
+	}
+	a.blame(err)
+	return false
+}
+
+// work goes on with cfg and the accounts as they are now, notes how that went, and tells whether it went well.
+func (a *App) work(cfg *config.Config) bool {
+	if err := a.reload(cfg); err != nil {
 		a.opts.Logger.Error("reload failed; what ran before goes on", "err", err)
 		a.blame(err)
-		return err
+		return false
 	}
 	waiting := a.waiting(cfg)
 	if len(waiting) > 0 && !slices.Equal(waiting, a.condition.Load().Restart) {
 		a.opts.Logger.Warn("settings changed that take effect when detour is started again", "settings", strings.Join(waiting, " "))
 	}
+	a.live.Store(cfg)
 	a.condition.Store(&ConfigHealth{Restart: waiting})
 	a.opts.Logger.Info("reloaded", "accounts", len(a.upstream.Accounts))
-	return nil
+	return true
 }
 
 // blame notes that the files cannot be used because of err.
@@ -98,9 +102,9 @@ func (a *App) blame(err error) {
 }
 
 // reread reads the configuration again.
-func (a *App) reread(live *config.Config) (*config.Config, error) {
+func (a *App) reread() (*config.Config, error) {
 	if a.opts.Reload == nil {
-		return live, nil
+		return a.live.Load(), nil
 	}
 	cfg, err := a.opts.Reload()
 	if err != nil {

@@ -68,7 +68,8 @@ type App struct {
 	proxy    *mitm.Proxy
 	started  time.Time
 	files    stamps // as they were when the App was made
-	// condition is how what runs differs from the files; never nil.
+	// live is the configuration that runs, condition how it differs from the files. Neither is ever nil.
+	live      atomic.Pointer[config.Config]
 	condition atomic.Pointer[ConfigHealth]
 
 	budget *budget.Tracker
@@ -85,6 +86,7 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	// What changes from here on is taken up later.
 	a := &App{opts: o, errs: make(chan error, 2), ended: make(chan struct{}, 1), started: time.Now(), files: stampsOf(o.Paths)}
+	a.live.Store(o.Config)
 	a.condition.Store(&ConfigHealth{})
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanups.run(ctx))

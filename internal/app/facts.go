@@ -84,16 +84,18 @@ type Health struct {
 	CA       string                 `json:"ca_sha256,omitempty"`
 	Usage    *ledger.Stats          `json:"usage,omitempty"` // absent when nothing is recorded
 	Budgets  []BudgetHealth         `json:"budgets,omitempty"`
-	Config   *ConfigHealth          `json:"config,omitempty"` // absent when the files are as they run
+	Config   *ConfigHealth          `json:"config,omitempty"` // absent when there is nothing to say
 }
 
-// ConfigHealth is how what runs differs from what the files say.
+// ConfigHealth is how what runs differs from what the files say, and from what their owner may have meant.
 type ConfigHealth struct {
 	// Problem is why the files could not be taken up since then; what ran before goes on.
 	Problem string    `json:"problem,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 	// Restart names settings that were changed and wait for a new start.
 	Restart []string `json:"restart,omitempty"`
+	// Notices tell what the configuration that runs names and no account has.
+	Notices []string `json:"notices,omitempty"`
 }
 
 // BudgetHealth is how one of the owner's budgets stands.
@@ -136,8 +138,10 @@ func (a *App) Health() Health {
 		s := a.ledger.Stats()
 		h.Usage = &s
 	}
-	if c := a.condition.Load(); c.Problem != "" || len(c.Restart) > 0 {
-		h.Config = c
+	c := *a.condition.Load()
+	c.Notices = modelNotes(a.live.Load(), a.opts.Paths.Config, a.router.Leads)
+	if c.Problem != "" || len(c.Restart)+len(c.Notices) > 0 {
+		h.Config = &c
 	}
 	return h
 }
@@ -300,4 +304,20 @@ func matches(patterns []string, host string) bool {
 func InterceptedHosts(cfg *config.Config) []string {
 	hosts := slices.Concat(router.InterceptHosts(), cfg.ProxyMode.InterceptHosts)
 	return slices.DeleteFunc(hosts, func(h string) bool { return matches(cfg.ProxyMode.PassthroughHosts, h) })
+}
+
+// Untouched says why the proxy door does not decrypt what goes to host and port, "" when it does.
+func Untouched(cfg *config.Config, paths config.Paths, host string, port int) string {
+	switch {
+	case matches(cfg.ProxyMode.PassthroughHosts, host):
+		return "proxy_mode.passthrough_hosts takes this host out"
+	case !matches(InterceptedHosts(cfg), host):
+		return "this host is not on the list of hosts that detour decrypts; proxy_mode.intercept_hosts adds to it"
+	case port != 443:
+		return fmt.Sprintf("detour decrypts port 443 alone, and this is port %d", port)
+	}
+	if a, err := ca.Load(CAOptions(cfg, paths)); err == nil && !a.Covers(host) {
+		return "the certificate authority was made without this host: run `detour proxy ca regenerate` and trust the new one"
+	}
+	return ""
 }

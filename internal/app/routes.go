@@ -62,8 +62,8 @@ func CheckPolicy(cfg *config.Config, file string, u *Upstream) error {
 	wrong := &config.Invalid{Path: file}
 	for name := range cfg.ProxyMode.ProviderModes {
 		if known := router.HostProviders(); !slices.Contains(known, name) {
-			key := "proxy_mode.provider_modes." + name
-			wrong.Problems = append(wrong.Problems, config.Problem{Line: config.LineOf(file, key), Key: key, Message: providers.UnknownName("provider", name, known).Error()})
+			const table = "proxy_mode.provider_modes"
+			wrong.Problems = append(wrong.Problems, config.Problem{Line: config.LineOf(file, table, name), Key: table + "." + name, Message: providers.UnknownName("provider", name, known).Error()})
 		}
 	}
 	for _, b := range policyBlocks(cfg) {
@@ -105,6 +105,32 @@ func PolicyNotes(cfg *config.Config, p config.Paths, u *Upstream) []string {
 			check(&b, "client key", b.clients, clients)
 		}
 	}
+	return notes
+}
+
+// modelNotes tells which models the configuration names that no account has. leads tells whether a name leads to one.
+func modelNotes(cfg *config.Config, file string, leads func(string) bool) []string {
+	var notes []string
+	note := func(what string, line int, name string) {
+		notes = append(notes, fmt.Sprintf("%s at line %d names the model %s, which no account has", what, line, name))
+	}
+	for table, names := range map[string]map[string]string{
+		"models.alias": cfg.Models.Alias, "models.prefix": cfg.Models.Prefix, "models.roles": cfg.Models.Roles, "models.families": cfg.Models.Families,
+	} {
+		for key, name := range names {
+			if !leads(name) {
+				note(table+"."+key, config.LineOf(file, table, key), name)
+			}
+		}
+	}
+	for _, f := range cfg.Fallbacks {
+		for _, name := range append([]string{f.Model}, f.Then...) {
+			if !strings.Contains(name, "*") && !leads(name) {
+				note("fallback", f.Line, name)
+			}
+		}
+	}
+	slices.Sort(notes)
 	return notes
 }
 

@@ -71,13 +71,18 @@ func LineOfAccount(file, id, key string) int {
 	return f.doc.lineOf(p)
 }
 
-// LineOf returns the line of a setting in file, 0 when it cannot be told: it is for messages.
-func LineOf(file, key string) int {
+// LineOf returns the line of a setting in file, or of an entry of one that is a table; 0 when it cannot be told: it is
+// for messages.
+func LineOf(file, key string, entry ...string) int {
 	data, _, err := privfile.ReadShared(file)
 	if err != nil {
 		return 0
 	}
-	return parse(data, filepath.Dir(file)).doc.lineOf(dotted(key))
+	p := dotted(key)
+	for _, e := range entry {
+		p = p.child(e)
+	}
+	return parse(data, filepath.Dir(file)).doc.lineOf(p)
 }
 
 // SaveAccount adds a to accounts.toml or replaces the account with the same id there. Other accounts, and comments,

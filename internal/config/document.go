@@ -98,6 +98,9 @@ func (d *document) find(p path) (item, bool) {
 // lineOf returns the line of the pair or header at p, else of the first thing below it, else 0. For a list of tables
 // that is the line of its first element.
 func (d *document) lineOf(p path) int {
+	if d == nil {
+		return 0 // of a text that could not be followed
+	}
 	if line, ok := d.lines[p.String()]; ok || len(p) == 0 {
 		return line
 	}
