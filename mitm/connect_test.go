@@ -118,6 +118,20 @@ func TestAuthorize(t *testing.T) {
 	})
 }
 
+func TestOptionalCredentialsAreStillChecked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(p *mitm.Proxy) {
+		p.Authorize = func(_ context.Context, user, _ string) (any, bool) { return user, user == "u" }
+		p.AuthorizeOptional = true
+		p.IsLocal = func(string, int) bool { return true }
+	})
+	for header, want := range map[string]int{"": 200, basic("u", "p"): 200, "Proxy-Authorization: Negotiate x\r\n": 200, basic("v", "p"): 407} {
+		if resp, _ := r.exchange(t, "CONNECT own.test:80 HTTP/1.1\r\nHost: own.test:80\r\n"+header+"\r\n"); resp.StatusCode != want {
+			t.Errorf("%q: %s, want %d", header, resp.Status, want)
+		}
+	}
+}
+
 // Some clients send credentials only after they were asked (git, curl with --proxy-anyauth), on the same connection.
 func TestAuthorizeAfterChallengeOnTheSameConnection(t *testing.T) {
 	t.Parallel()

@@ -47,6 +47,8 @@ func (s *server) authorize(w http.ResponseWriter, r *http.Request) (user string,
 		if principal, ok = s.proxy.Authorize(r.Context(), user, password); ok {
 			return user, principal, true
 		}
+	} else if s.proxy.AuthorizeOptional {
+		return "", nil, true
 	}
 	// The connection stays open: clients such as git and curl send their credentials on it after this answer.
 	w.Header().Set("Proxy-Authenticate", `Basic realm="detour"`)

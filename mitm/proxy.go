@@ -61,6 +61,9 @@ type Proxy struct {
 	// the caller knows the client by; Principal returns it to Handler. nil: no authentication.
 	Authorize func(ctx context.Context, user, password string) (principal any, ok bool)
 
+	// AuthorizeOptional lets requests without well-formed credentials pass; those that have some are still checked.
+	AuthorizeOptional bool
+
 	// AllowPort limits the ports that CONNECT and absolute-form requests may reach; others get 403. nil: any.
 	AllowPort func(port int) bool
 

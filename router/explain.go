@@ -90,7 +90,7 @@ func (r *Router) Explain(ctx context.Context, q Question) Explanation {
 	out.Mode, out.DecidedBy = rt.mode, rt.by
 	switch {
 	case profile != nil && !profile.admits(q.Client.Name):
-		out.refuse(fmt.Sprintf("the profile %s is not for this client key", profile.Name))
+		out.refuse(profile.refusal(q.Client.Name))
 	case err != nil:
 		out.refuse(err.Error())
 	case q.Host != "" && (!ok || rt.mode == ModePassthrough):

@@ -188,6 +188,14 @@ func (p *Profile) admits(client string) bool {
 	return len(p.Clients) == 0 || slices.ContainsFunc(p.Clients, func(c string) bool { return client != "" && glob(c, client) })
 }
 
+// refusal says why a client key may not use the profile.
+func (p *Profile) refusal(client string) string {
+	if client == "" {
+		return fmt.Sprintf("the profile %s asks for a client key, and the request came with none", p.Name)
+	}
+	return fmt.Sprintf("the profile %s is not for the client key %s", p.Name, client)
+}
+
 // allowed lists the accounts that both rt and c leave; nil for all of them.
 func (t *table) allowed(rt *route, c *Client) []string {
 	if len(rt.providers)+len(rt.accounts)+len(c.Providers)+len(c.Accounts) == 0 {

@@ -117,6 +117,9 @@ func TestProfileFixesModeAndAccountsBelowItsPath(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", path, resp.StatusCode, want)
 		}
 	}
+	if resp := w.post("/mine/v1/chat/completions", hello); resp.Header.Get("X-Detour-Route") != "route; profile=mine" || !strings.Contains(text(t, resp), "asks for a client key") {
+		t.Errorf("without a key: %v", resp.Header)
+	}
 	if resp := w.do(w.door, "GET", "/team/v1/models", ""); resp.StatusCode != 200 {
 		t.Errorf("models of the profile: %d", resp.StatusCode)
 	}

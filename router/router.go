@@ -260,8 +260,8 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		x.rec.Door = "proxy"
 	}
 	defer x.done()
-	if profile != nil && !profile.admits(x.client.Name) {
-		x.fail(dialect.Failure{Status: http.StatusForbidden, Code: "key_scope", Message: fmt.Sprintf("detour: the profile %s is not for this client key.", profile.Name)})
+	if f := x.admit(profile); f != nil {
+		x.fail(*f)
 		return
 	}
 	if f := x.decide(s.provider, path, profile, ok && op.endpoint != dialect.EndpointModels && !socket); f != nil {
@@ -287,6 +287,18 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	default:
 		x.run(t.switchesTo(s, path))
 	}
+}
+
+// admit refuses what the client's key does not open. On the proxy door a connection may outlast its key.
+func (x *exchange) admit(p *Profile) *dialect.Failure {
+	if holds := x.client.Holds; x.rec.Door == "proxy" && holds != nil && !holds() {
+		return &dialect.Failure{Status: http.StatusForbidden, Code: "key_revoked", Message: fmt.Sprintf("detour: the client key %s was revoked.", x.client.Name)}
+	}
+	if p == nil || p.admits(x.client.Name) {
+		return nil
+	}
+	x.route = route{mode: cmp.Or(p.Mode, x.table.APIMode), by: "profile=" + p.Name}
+	return &dialect.Failure{Status: http.StatusForbidden, Code: "key_scope", Message: "detour: " + p.refusal(x.client.Name) + "."}
 }
 
 // decide fills in the route. Where that takes the model's name, and the operation has one, it reads the request for it.

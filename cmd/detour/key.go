@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"detour/internal/app"
 	"detour/internal/clientkey"
 	"detour/internal/config"
+	"detour/providers"
 )
 
 func newKey(h *host) *cobra.Command {
@@ -19,7 +21,9 @@ func newKey(h *host) *cobra.Command {
 		Short: "Make and revoke the keys that clients present to detour",
 		Long: `Key looks after the keys that detour itself gives to tools and to other devices.
 They are needed when a door is open to other machines, or when
-server.require_keys says so. Only their hashes are kept.`,
+server.require_keys says so; elsewhere they tell tools apart, for rules and
+budgets. Tools send a key as their API key, or as the password of the proxy URL.
+Only hashes are kept.`,
 		Example: `  detour key create laptop
   OPENAI_API_KEY=$(detour key create ci --scope api)
   detour key revoke laptop`,
@@ -48,6 +52,9 @@ may use can be limited to some providers, models and accounts; a model may hold
 			if err != nil {
 				return err
 			}
+			if err := h.checkLimits(limits); err != nil {
+				return err
+			}
 			key, plain, err := clientkey.Create(file, args[0], clientkey.Scope(scope), limits)
 			if err != nil {
 				return err
@@ -71,6 +78,37 @@ may use can be limited to some providers, models and accounts; a model may hold
 	c.Flags().StringSliceVar(&limits.Accounts, "account", nil, "only this account (may be repeated)")
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+// checkLimits refuses limits that name what is not there: the key would open nothing, and be shown only once.
+func (h *host) checkLimits(l clientkey.Limits) error {
+	if len(l.Providers)+len(l.Accounts) == 0 {
+		return nil
+	}
+	s, err := h.load()
+	if err != nil {
+		return err
+	}
+	u, err := app.NewUpstream(h.options(s), nil)
+	if err != nil {
+		return err
+	}
+	defer u.Close()
+	for _, name := range l.Providers {
+		if _, err := u.Providers.Lookup(name); err != nil {
+			return usageError("--provider: %w", err)
+		}
+	}
+	for _, id := range l.Accounts {
+		if !slices.ContainsFunc(u.Accounts, func(a *providers.Account) bool { return a.ID() == id }) {
+			var ids []string
+			for _, a := range u.Accounts {
+				ids = append(ids, a.ID())
+			}
+			return missing(id, ids)
+		}
+	}
+	return nil
 }
 
 func newKeyList(h *host) *cobra.Command {

@@ -218,9 +218,7 @@ func (a *App) buildProxy(targets *dial.Dialer, forward http.RoundTripper) error 
 		MaxHeaderBytes: int(cfg.Limits.HeaderBytes),
 		Logger:         o.Logger.With("component", "proxy"),
 	}
-	if a.proxyAuth() {
-		a.proxy.Authorize = a.authorize
-	}
+	a.proxy.Authorize, a.proxy.AuthorizeOptional = a.authorize, !a.proxyAuth()
 	return nil
 }
 
@@ -260,14 +258,21 @@ func (a *App) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 	a.router.ServeHTTP(w, r)
 }
 
-// authorize accepts this installation's own secret and any client key. The user name is free: it may select a route
-// mode.
+// authorize accepts this installation's own secret and any client key, and where none is asked for any other password
+// too. The user name is free: it may select a route mode. A key that does not hold is refused in any case: its bearer
+// must not get by revocation what the key did not allow.
 func (a *App) authorize(_ context.Context, _, password string) (principal any, ok bool) {
 	if a.install.ProxySecret.Equal(secret.New(password)) {
 		return nil, true
 	}
-	k, ok := a.keys.Verify(password)
-	return k, ok && k.Opens(clientkey.ScopeProxy)
+	if k, ok := a.keys.Verify(password); ok && k.Opens(clientkey.ScopeProxy) {
+		return k, true
+	}
+	if strings.HasPrefix(password, clientkey.Prefix) {
+		a.opts.Logger.Warn("client key refused", "component", "proxy")
+		return nil, false
+	}
+	return nil, !a.proxyAuth()
 }
 
 func (a *App) proxyAuth() bool {

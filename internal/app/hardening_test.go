@@ -59,6 +59,57 @@ func TestTheAPIDoorIsNoProxy(t *testing.T) {
 	}
 }
 
+// Where no key is asked for, one that comes is still heeded: its limits hold on both doors, and revoking it does not lift
+// them.
+func TestAKeyCountsWhereNoneIsNeeded(t *testing.T) {
+	t.Parallel()
+	var paths config.Paths
+	w := newWorld(t, nil, func(o *app.Options) { paths = o.Paths }, "alice")
+	_, key, err := clientkey.Create(paths.Keys, "tool", clientkey.ScopeAll, clientkey.Limits{Models: []string{"claude-*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxied := w.client(false)
+	proxied.Transport.(*http.Transport).Proxy = http.ProxyURL(&neturl.URL{Scheme: "http", Host: w.app.ProxyAddr(), User: neturl.UserPassword("any", key.Reveal())})
+	door := func() (int, string) {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.app.APIAddr()+"/v1/chat/completions", strings.NewReader(`{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}`))
+		req.Header.Set("X-Api-Key", key.Reveal())
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	if status, b := door(); status != http.StatusForbidden || !strings.Contains(b, "key_scope") {
+		t.Errorf("API door: %d %s", status, b)
+	}
+	if status, b := w.ask(proxied, "x"); status != http.StatusForbidden || !strings.Contains(b, "key_scope") {
+		t.Errorf("proxy door: %d %s", status, b)
+	}
+	if _, err := clientkey.Revoke(paths.Keys, "tool"); err != nil {
+		t.Fatal(err)
+	}
+	if status, b := door(); status != http.StatusUnauthorized || !strings.Contains(b, "revoked") {
+		t.Errorf("API door, revoked: %d %s", status, b)
+	}
+	if status, b := w.ask(proxied, "x"); status != http.StatusForbidden || !strings.Contains(b, "key_revoked") {
+		t.Errorf("proxy door, revoked, on the connection that was there: %d %s", status, b)
+	}
+	proxied.CloseIdleConnections()
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://detour.test/", nil)
+	if resp, err := proxied.Do(req); err == nil || !strings.Contains(err.Error(), "Proxy Authentication Required") {
+		t.Errorf("proxy door, revoked, on a new connection: %v %v", resp, err)
+	}
+	if status, b := w.ask(w.client(false), "without a key"); status != http.StatusOK {
+		t.Errorf("without a key: %d %s", status, b)
+	}
+}
+
 // A client key opens this detour and nothing else, so no other host may learn it: not even the one that a client
 // was made to send it to.
 func TestClientKeysStayHere(t *testing.T) {

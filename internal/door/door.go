@@ -22,7 +22,8 @@ type Options struct {
 	Router http.Handler
 	// Verify recognises a client key. nil: there are none. It is called concurrently.
 	Verify func(key string) (k clientkey.Key, ok bool)
-	// KeysOptional admits requests without a key too; those that have one are still known by it.
+	// KeysOptional admits requests without a key too; those that have one are still known by it, and refused when it does
+	// not hold.
 	KeysOptional bool
 	// Hosts are names and addresses that clients may use in the Host header, beside loopback ones and the address that
 	// the connection came in on. Ports do not matter.
@@ -89,10 +90,14 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.open(w, r, host) {
 		return
 	}
-	key, ok := d.admitKey(r)
-	if !ok && d.keysNeeded() {
+	key, ok, stale := d.admitKey(r)
+	if stale || !ok && d.keysNeeded() {
+		message := keyNeeded
+		if stale {
+			message = keyStale
+		}
 		d.Logger.Warn("client key refused", "remote", r.RemoteAddr, "method", r.Method, "path", clip(r.URL.Path))
-		unauthorized(w, r)
+		unauthorized(w, r, message)
 		return
 	}
 	if ok {

@@ -22,8 +22,9 @@ func Principal(ctx context.Context) (clientkey.Key, bool) {
 func keyHeaders() []string { return []string{"Authorization", "X-Api-Key", "X-Goog-Api-Key"} }
 
 // admitKey looks for a valid key in the headers that may carry one. Every header that holds one of our keys is taken
-// out of the request, so that it goes nowhere else; a client's own credentials for an upstream stay.
-func (d *door) admitKey(r *http.Request) (found clientkey.Key, ok bool) {
+// out of the request, so that it goes nowhere else; a client's own credentials for an upstream stay. stale says that
+// there were keys of ours, and none that holds: its bearer must not get by revocation what the key did not allow.
+func (d *door) admitKey(r *http.Request) (found clientkey.Key, ok, stale bool) {
 	for _, header := range keyHeaders() {
 		values := r.Header[header]
 		for _, v := range values {
@@ -39,10 +40,11 @@ func (d *door) admitKey(r *http.Request) (found clientkey.Key, ok bool) {
 			}
 			if ours {
 				r.Header.Del(header)
+				stale = d.Verify != nil
 			}
 		}
 	}
-	return found, ok
+	return found, ok, stale && !ok
 }
 
 // WithoutKeys returns h, or a copy that lacks the headers which hold keys of ours. They open this detour, so no other
@@ -78,9 +80,14 @@ func bearer(v string) string {
 	return strings.Trim(token, " ")
 }
 
+// What an answer 401 says.
+const (
+	keyNeeded = "a valid detour client key is needed: send it as a bearer token, x-api-key or x-goog-api-key; the owner of this detour can issue one"
+	keyStale  = "this detour client key is not valid here: it was revoked, was made for the proxy door, or is not complete; the owner of this detour can issue another"
+)
+
 // unauthorized answers 401 in the shape that the client's dialect gives errors.
-func unauthorized(w http.ResponseWriter, r *http.Request) {
-	const message = "a valid detour client key is needed: send it as a bearer token, x-api-key or x-goog-api-key; the owner of this detour can issue one"
+func unauthorized(w http.ResponseWriter, r *http.Request, message string) {
 	var body any
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/v1/messages") || r.Header.Get("Anthropic-Version") != "":

@@ -53,6 +53,17 @@ func TestClientKey(t *testing.T) {
 	}
 }
 
+func TestAKeyThatDoesNotHoldIsRefusedWhereNoneIsNeeded(t *testing.T) {
+	t.Parallel()
+	o := door.Options{Verify: verify, KeysOptional: true}
+	for key, want := range map[string]bool{"": true, "sk-own": true, goodKey: true, "dtr_revoked": false} {
+		got := ask(t, o, http.MethodPost, "/v1/messages", set("X-Api-Key", key))
+		if got.routed != want || !want && (got.status != http.StatusUnauthorized || !strings.Contains(got.body, "revoked")) {
+			t.Errorf("%q: routed %v, %d %s", key, got.routed, got.status, got.body)
+		}
+	}
+}
+
 func TestOnlyOurKeysAreTakenOut(t *testing.T) {
 	t.Parallel()
 	both := func(r *http.Request) {
