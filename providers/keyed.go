@@ -11,4 +11,7 @@ type Keyed interface {
 	KeyOptional() bool
 	// Verify asks the upstream, at the least cost, whether it takes the account's key. Errors are *Error.
 	Verify(ctx context.Context, a *Account) error
+	// Locate is asked when Verify failed with err. Where the account's address has no such API, but the place below it
+	// where such an API is by custom has, it returns that address; otherwise "".
+	Locate(ctx context.Context, c AccountConfig, err error) string
 }

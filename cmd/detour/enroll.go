@@ -193,7 +193,7 @@ func (e *enroller) finish(ctx context.Context, n enrolment) error {
 // verify finds out what the credential is good for.
 func (e *enroller) verify(ctx context.Context, n *enrolment, r *enrolled) error {
 	if e.keyed() {
-		return e.tryKey(ctx, n.account, r)
+		return e.tryKey(ctx, &n.account, r)
 	}
 	err := e.try(ctx, n.account, r)
 	refused, ok := errors.AsType[*providers.Error](err)

@@ -94,8 +94,23 @@ func (e *enroller) finishKey(ctx context.Context, a config.Account, key secret.S
 	return e.finish(ctx, n)
 }
 
-// tryKey asks the upstream whether it takes the key.
-func (e *enroller) tryKey(ctx context.Context, a config.Account, r *enrolled) error {
+// tryKey asks the upstream whether it takes the key. An address that lacks its end gets it.
+func (e *enroller) tryKey(ctx context.Context, a *config.Account, r *enrolled) error {
+	err := e.askKey(ctx, *a, r)
+	if err == nil || a.BaseURL == "" {
+		return err
+	}
+	base := e.provider.(providers.Keyed).Locate(ctx, app.AccountConfig(*a, nil), err)
+	if base == "" {
+		return err
+	}
+	fmt.Fprintf(e.h.err, "%s has no such API, but %s has: that is used\n", redacted(a.BaseURL), redacted(base))
+	a.BaseURL = base
+	return e.askKey(ctx, *a, r)
+}
+
+// askKey asks the upstream whether it takes the key.
+func (e *enroller) askKey(ctx context.Context, a config.Account, r *enrolled) error {
 	opened, err := e.provider.Open(app.AccountConfig(a, nil))
 	if err != nil {
 		return err

@@ -120,6 +120,7 @@ func simCommand(ts *testscript.TestScript, neg bool, args []string) {
 		} {
 			ts.Setenv("SIM_"+strings.ToUpper(name), s.ServiceURL(name))
 		}
+		ts.Setenv("SIM_HOST", strings.TrimSuffix(s.ServiceURL(sim.ServiceAnthropic), "/"+sim.ServiceAnthropic))
 		ts.Setenv("DETOUR_MODELS_URL", s.CatalogueURL())
 		ts.Setenv("SIM_PORT", s.GitHubURL()[strings.LastIndex(s.GitHubURL(), ":")+1:])
 		ts.Check(setScenario(s, args))

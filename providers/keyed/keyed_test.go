@@ -12,6 +12,7 @@ import (
 	"detour/internal/dialect"
 	"detour/internal/secret"
 	"detour/providers"
+	"detour/providers/anthropic"
 	"detour/providers/keyed"
 	"detour/providers/openai"
 )
@@ -86,6 +87,31 @@ func TestOpenTakesAddressesWithoutTLSWhereTheyAreTheOwners(t *testing.T) {
 	}
 	account(t, openai.Compatible(keyed.Options{}), providers.AccountConfig{Secret: secret.New("sk-x"), BaseURL: "http://llm.example.com", Settings: map[string]string{"allow_http": "true"}})
 	account(t, openai.Compatible(keyed.Options{}), providers.AccountConfig{BaseURL: "http://llm.example.com"}) // there is no key to lose
+}
+
+// People copy what stands in the manual of a client, and each of those wants another part of the address.
+func TestAddressesMayHoldWhatRequestsAddToThem(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"https://x.example/v1":                  "https://x.example/v1/chat/completions",
+		"https://x.example/v1/chat/completions": "https://x.example/v1/chat/completions",
+		"https://x.example/v1/responses/":       "https://x.example/v1/chat/completions",
+		"https://x.example/models":              "https://x.example/models/chat/completions", // Azure's is such a place
+		"http://[::1]:8080/v1":                  "http://[::1]:8080/v1/chat/completions",
+	} {
+		p := openai.OpenAI(keyed.Options{})
+		req, err := p.NewRequest(t.Context(), account(t, p, providers.AccountConfig{Secret: secret.New("sk-x"), BaseURL: base}), &providers.Call{Endpoint: dialect.EndpointChat})
+		if err != nil || req.URL.String() != want {
+			t.Errorf("%s: %v, want %s (%v)", base, req.URL, want, err)
+		}
+	}
+	for _, base := range []string{"https://x.example/a", "https://x.example/a/v1", "https://x.example/a/v1/", "https://x.example/a/v1/messages", "https://x.example/a/v1/messages/count_tokens"} {
+		p := anthropic.Provider(keyed.Options{})
+		req, err := p.NewRequest(t.Context(), account(t, p, providers.AccountConfig{Secret: secret.New("sk-x"), BaseURL: base}), &providers.Call{Endpoint: dialect.EndpointMessages})
+		if err != nil || req.URL.String() != "https://x.example/a/v1/messages" {
+			t.Errorf("%s: %v (%v)", base, req.URL, err)
+		}
+	}
 }
 
 func TestAuthTypeSaysHowTheKeyIsPresented(t *testing.T) {

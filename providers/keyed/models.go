@@ -36,6 +36,28 @@ func (p *Provider) Verify(ctx context.Context, a *providers.Account) error {
 	return err
 }
 
+// Locate implements providers.Keyed.
+func (p *Provider) Locate(ctx context.Context, c providers.AccountConfig, failed error) string {
+	custom := "/v1"
+	if u, err := url.Parse(p.Base); err == nil && p.Base != "" {
+		custom = u.Path
+	}
+	base := p.ownBase(strings.TrimRight(strings.TrimSpace(c.BaseURL), "/"))
+	if !missing(failed) || base == "" || custom == "" || strings.HasSuffix(base, custom) {
+		return ""
+	}
+	c.BaseURL = base + custom
+	a, err := p.Open(c)
+	if err != nil {
+		return ""
+	}
+	defer a.Close()
+	if err := p.Verify(ctx, a); err != nil && providers.AsError(err).Kind != providers.KindLogin {
+		return ""
+	}
+	return c.BaseURL
+}
+
 // Models implements providers.ModelLister. Where the owner named the models, those are the list: with what the upstream
 // says of them, and also when it cannot be asked just now. Errors are *Error.
 func (p *Provider) Models(ctx context.Context, a *providers.Account) ([]providers.Model, error) {

@@ -66,6 +66,7 @@ func (p *Provider) Open(cfg providers.AccountConfig) (*providers.Account, error)
 		if st.base, err = checkBase(base, cfg.Settings[settingHTTP] == "true" || cfg.Secret.IsZero()); err != nil {
 			errs = append(errs, fmt.Errorf("base_url %w", err))
 		}
+		st.base = p.ownBase(st.base)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("open account %q: %w", cfg.ID, err)
@@ -162,6 +163,22 @@ func checkBase(raw string, clear bool) (string, error) {
 		return "", fmt.Errorf("is http, so that the key would go to %s unencrypted: use https, or set allow_http = \"true\" for the account", u.Hostname())
 	}
 	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// ownBase takes off an address what requests add to it: people copy the whole address of an endpoint, and write the
+// version behind the address of a service that has it in its paths.
+func (p *Provider) ownBase(base string) string {
+	version := true
+	for endpoint, path := range p.Paths {
+		if endpoint != dialect.EndpointModels && !strings.HasPrefix(path, "//") { // some servers are at an address that ends in /models
+			base = strings.TrimSuffix(base, path)
+		}
+		version = version && strings.HasPrefix(path, "/v1/")
+	}
+	if version {
+		base = strings.TrimSuffix(base, "/v1")
+	}
+	return base
 }
 
 // private tells whether host is this machine or one in a network of the owner's: an address of a private range, a name
