@@ -42,7 +42,7 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 	c.Rules, c.Profiles, c.Fallbacks = nil, nil, nil
 	for i, r := range cfg.Rules {
 		c.Rules = append(c.Rules, router.Rule{
-			Name: cmp.Or(r.Name, fmt.Sprintf("#%d", i+1)), Door: r.Door, Host: r.Host, Path: r.Path, Model: r.Model, Client: r.Client,
+			Name: cmp.Or(r.Name, fmt.Sprintf("#%d", i+1)), Door: r.Door, Host: strings.ToLower(strings.TrimSuffix(r.Host, ".")), Path: r.Path, Model: r.Model, Client: r.Client,
 			Mode: router.Mode(r.Mode), Providers: r.Providers, Accounts: r.Accounts,
 		})
 	}
@@ -80,8 +80,8 @@ func CheckPolicy(cfg *config.Config, file string, u *Upstream) error {
 	return wrong
 }
 
-// PolicyNotes tells which accounts and client keys rules, profiles and budgets name that are not there. They may still
-// come, so that is no mistake; but a misspelt budget bounds nobody.
+// PolicyNotes tells which accounts and client keys rules, profiles and budgets name that are not there, and which hosts
+// that are not decrypted. They may still come, so that is no mistake; but a misspelt budget bounds nobody.
 func PolicyNotes(cfg *config.Config, p config.Paths, u *Upstream) []string {
 	var accounts, clients []string
 	for _, a := range u.Accounts {
@@ -97,6 +97,12 @@ func PolicyNotes(cfg *config.Config, p config.Paths, u *Upstream) []string {
 			if n != "" && !strings.Contains(n, "*") && !slices.Contains(known, n) {
 				notes = append(notes, fmt.Sprintf("%s at line %d names the %s %s, which is not there%s", b.what, b.line, what, n, meant(n, known)))
 			}
+		}
+	}
+	for i, r := range cfg.Rules {
+		if r.Host != "" && !strings.Contains(r.Host, "*") && !matches(InterceptedHosts(cfg), strings.ToLower(r.Host)) {
+			notes = append(notes, fmt.Sprintf("rule %s at line %d is for the host %s, which detour does not decrypt; proxy_mode.intercept_hosts adds hosts",
+				cmp.Or(r.Name, fmt.Sprintf("#%d", i+1)), r.Line, r.Host))
 		}
 	}
 	for _, b := range policyBlocks(cfg) {

@@ -200,6 +200,25 @@ func checkGlob(s string) (wrong, hint string) {
 	return "", ""
 }
 
+// checkHostGlob accepts a host in which * stands for any text. Anything else would never match.
+func checkHostGlob(s string) (wrong, hint string) {
+	if s == "" {
+		return "", ""
+	}
+	if wrong, hint = checkHost(strings.ReplaceAll(s, "*", "x")); wrong != "" && strings.Contains(s, "*") {
+		return "must be a host name, in which * stands for any text", ""
+	}
+	return wrong, hint
+}
+
+// checkPathGlob accepts the path of a request, in which * stands for any text.
+func checkPathGlob(s string) (wrong, hint string) {
+	if s != "" && s[0] != '/' && s[0] != '*' {
+		return "a path begins with /", "write " + quote("/"+s)
+	}
+	return checkGlob(s)
+}
+
 // filterPattern begins a filter that is a regular expression; see package filter.
 const filterPattern = "re:"
 

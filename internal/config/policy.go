@@ -65,8 +65,8 @@ func ruleRows() []row {
 	return []row{
 		{Key: key("rules.name", "", "What the rule is called in logs and in X-Detour-Route."), check: checkHeaderWord, in: func(c *Config, i int) any { return &c.Rules[i].Name }},
 		{Key: key("rules.door", "", "Door that the rule is for; empty for both."), oneOf: "|api|proxy", in: func(c *Config, i int) any { return &c.Rules[i].Door }},
-		{Key: key("rules.host", "", "Host that the client called, on the proxy door; * stands for anything."), check: checkGlob, in: func(c *Config, i int) any { return &c.Rules[i].Host }},
-		{Key: key("rules.path", "", "Path of the request; * stands for anything."), check: checkGlob, in: func(c *Config, i int) any { return &c.Rules[i].Path }},
+		{Key: key("rules.host", "", "Host that the client called, on the proxy door; * stands for anything."), check: checkHostGlob, in: func(c *Config, i int) any { return &c.Rules[i].Host }},
+		{Key: key("rules.path", "", "Path of the request; * stands for anything."), check: checkPathGlob, in: func(c *Config, i int) any { return &c.Rules[i].Path }},
 		{Key: key("rules.model", "", "Model as the client names it; * stands for anything."), check: checkGlob, in: func(c *Config, i int) any { return &c.Rules[i].Model }},
 		{Key: key("rules.client", "", "Name of the client key that the request came with; * stands for anything."), check: checkGlob, in: func(c *Config, i int) any { return &c.Rules[i].Client }},
 		{Key: key("rules.mode", "", "Route mode of requests that match; empty leaves it to what comes after the rules."), oneOf: "|" + routeModes, in: func(c *Config, i int) any { return &c.Rules[i].Mode }},

@@ -112,6 +112,10 @@ func TestMistakesInBlocksNameTheirLines(t *testing.T) {
 		"unknown mode":           {"[[rules]]\nmode = \"rout\"", 2, `did you mean "route"`},
 		"unknown name":           {"[[rules]]\nmode = \"route\"\nmodle = \"x\"", 3, "did you mean model"},
 		"nothing decided":        {"[[rules]]\nmodel = \"x\"", 1, "decides nothing"},
+		"host as a URL":          {"[[rules]]\nhost = \"https://api.openai.com/v1\"\nmode = \"exact\"", 2, `write "api.openai.com"`},
+		"host with a port":       {"[[rules]]\nhost = \"api.openai.com:443\"\nmode = \"exact\"", 2, "without a port"},
+		"pattern with a port":    {"[[rules]]\nhost = \"*.openai.com:443\"\nmode = \"exact\"", 2, "* stands for"},
+		"path without a slash":   {"[[rules]]\npath = \"v1/messages\"\nmode = \"exact\"", 2, `write "/v1/messages"`},
 		"host on the API door":   {"[[rules]]\ndoor = \"api\"\nhost = \"x\"\nmode = \"exact\"", 3, "no host"},
 		"passthrough everywhere": {"[[rules]]\nmode = \"passthrough\"", 2, "original host"},
 		"passthrough accounts":   {"[[rules]]\ndoor = \"proxy\"\nmode = \"passthrough\"\naccounts = [\"a\"]", 3, "own credential"},
@@ -139,6 +143,26 @@ func TestMistakesInBlocksNameTheirLines(t *testing.T) {
 			}
 			t.Errorf("got %v, want line %d and %q", problems(t, err), tt.line, tt.says)
 		})
+	}
+	// What could not be read is not missing as well, and the choice of leaving a setting out has no name.
+	for text, want := range map[string]string{
+		"[[rules]]\nmode = \"x\"":                                 `line 2: rules[0].mode: "x" is not one of route, exact, fuzzy, switch, passthrough`,
+		"[[profiles]]\nname = \"v1\"":                             `line 2: profiles[0].name: "v1" cannot be the name of a profile (choose a word that no path of the API begins with)`,
+		"[[budget]]\nname = \"b\"\nlimit = \"lots\"":              `line 3: budget[0].limit: must be a number, not a string`,
+		"[[fallback]]\nthen = [\"b\"]\nmodel = 3":                 `line 3: fallback[0].model: must be a string, not an integer (put it in double quotes)`,
+		"[[rules]]\nmode = \"route\"\nhost = \"*.Example.com\"\n": "",
+	} {
+		var got string
+		if _, err := config.Load(write(t, text)); err != nil {
+			var lines []string
+			for _, p := range problems(t, err) {
+				lines = append(lines, p.String())
+			}
+			got = strings.Join(lines, "; ")
+		}
+		if got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
 	}
 	if err := config.Set(write(t, policyFile), "rules.mode", "exact"); err == nil || !strings.Contains(err.Error(), "config edit") {
 		t.Errorf("set rules.mode: %v", err)

@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // policyProblems finds what is wrong with rules, profiles, fallbacks and budgets as wholes.
 func policyProblems(f *parsed) []Problem {
@@ -22,11 +25,18 @@ func policyProblems(f *parsed) []Problem {
 		}
 		seen[name] = line
 	}
+	// told says that one of the fields is reported already: it is not missing, but could not be read.
+	told := func(section string, i int, fields ...string) bool {
+		return slices.ContainsFunc(fields, func(field string) bool {
+			at := path{{section, i}}.child(field).String()
+			return slices.ContainsFunc(f.problems, func(p Problem) bool { return strings.HasPrefix(p.Key, at) })
+		})
+	}
 	rules, profiles, models, budgets := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for i, r := range f.config.Rules {
 		unique("rules", "name", i, r.Name, rules, r.Line)
 		switch {
-		case r.Mode == "" && len(r.Providers) == 0 && len(r.Accounts) == 0:
+		case r.Mode == "" && len(r.Providers) == 0 && len(r.Accounts) == 0 && !told("rules", i, "mode", "providers", "accounts"):
 			add("rules", i, "", "the rule decides nothing", "give it a mode, providers or accounts")
 		case r.Door == "api" && r.Host != "":
 			add("rules", i, "host", "requests on the API door have no host of their own", `write door = "proxy", or leave the host out`)
@@ -38,16 +48,16 @@ func policyProblems(f *parsed) []Problem {
 	}
 	for i, p := range f.config.Profiles {
 		unique("profiles", "name", i, p.Name, profiles, p.Line)
-		if p.Name == "" {
+		if p.Name == "" && !told("profiles", i, "name") {
 			add("profiles", i, "", "the profile has no name", `write name = "work"`)
 		}
 	}
 	for i, b := range f.config.Fallbacks {
 		unique("fallback", "model", i, b.Model, models, b.Line)
 		switch {
-		case b.Model == "":
+		case b.Model == "" && !told("fallback", i, "model"):
 			add("fallback", i, "", "the model is missing", `write model = "…"`)
-		case len(b.Then) == 0:
+		case len(b.Then) == 0 && b.Model != "" && !told("fallback", i, "then"):
 			add("fallback", i, "", "nothing stands in for "+quote(b.Model), `write then = ["…"]`)
 		}
 		seen := []string{b.Model}
@@ -60,10 +70,10 @@ func policyProblems(f *parsed) []Problem {
 	}
 	for i, b := range f.config.Budgets {
 		unique("budget", "name", i, b.Name, budgets, b.Line)
-		if b.Name == "" {
+		if b.Name == "" && !told("budget", i, "name") {
 			add("budget", i, "", "the budget has no name", `write name = "team"`)
 		}
-		if b.Limit <= 0 {
+		if b.Limit <= 0 && !told("budget", i, "limit") {
 			add("budget", i, "limit", "must be more than 0", "remove the budget to spend without limit")
 		}
 	}

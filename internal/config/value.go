@@ -135,7 +135,8 @@ func (r *row) checkString(s string) *mistake {
 				return nil
 			}
 		}
-		m := &mistake{message: quote(s) + " is not one of " + strings.Join(choices, ", ")}
+		// An empty choice is that of leaving the setting out.
+		m := &mistake{message: quote(s) + " is not one of " + strings.TrimPrefix(strings.Join(choices, ", "), ", ")}
 		if n := suggest.Nearest(s, choices); n != "" {
 			m.suggestion = "did you mean " + quote(n) + "?"
 		}
