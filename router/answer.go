@@ -122,21 +122,32 @@ func (x *exchange) stamp(h http.Header) {
 
 // explain tells who served a recognised request and why, on good answers and on bad ones.
 func (x *exchange) explain(h http.Header) {
-	if x.route.mode == "" {
-		return // it did not get that far
-	}
-	set := func(name, value string) {
-		if value != "" && httpguts.ValidHeaderFieldValue(value) {
-			h.Set(name, value)
-		}
-	}
-	set("X-Detour-Route", string(x.route.mode)+"; "+x.route.by)
+	x.explainRoute(h)
 	if x.op.endpoint == dialect.EndpointModels {
-		return
+		return // it comes from the catalogue: no account was chosen for it
 	}
-	set("X-Detour-Model", x.rec.Model)
-	set("X-Detour-Account", x.rec.Account)
-	set("X-Detour-Attempts", strconv.Itoa(len(x.rec.Attempts)+x.trying))
+	model, account := cmp.Or(x.rec.Model, x.wish.Model), x.rec.Account
+	if n := len(x.rec.Attempts); account == "" && n > 0 { // nobody served it; the failure is that of the last one asked
+		model, account = x.rec.Attempts[n-1].Model, x.rec.Attempts[n-1].Account
+	}
+	set(h, "X-Detour-Model", model)
+	set(h, "X-Detour-Account", account)
+	set(h, "X-Detour-Attempts", strconv.Itoa(len(x.rec.Attempts)+x.trying))
+}
+
+// explainRoute says what decided on the request. All that is said of a WebSocket is this: its messages are exchanges of
+// their own.
+func (x *exchange) explainRoute(h http.Header) {
+	if x.route.mode != "" { // else it did not get that far
+		set(h, "X-Detour-Route", string(x.route.mode)+"; "+x.route.by)
+	}
+}
+
+// set sets a header to a value that may hold anything.
+func set(h http.Header, name, value string) {
+	if value != "" && httpguts.ValidHeaderFieldValue(value) {
+		h.Set(name, value)
+	}
 }
 
 // tapOptions are the same for streams and plain answers.

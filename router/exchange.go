@@ -397,10 +397,17 @@ func (x *exchange) resolve(mode Mode, name string) *dialect.Failure {
 	res, unknown := x.table.Models.resolve(name, mode, cat, x.table.allowed(&x.route, &x.client))
 	if unknown != nil {
 		if full := x.table.models.whole(x.req.Context()); full != cat {
-			res, unknown = x.table.Models.resolve(name, mode, full, x.table.allowed(&x.route, &x.client))
+			cat = full
+			res, unknown = x.table.Models.resolve(name, mode, cat, x.table.allowed(&x.route, &x.client))
 		}
 	}
 	if unknown != nil {
+		if x.limited() { // whoever may not use a model is not told of it
+			unknown.near = cat.near(cmp.Or(unknown.wanted, unknown.name), x.maySee)
+			if unknown.exact {
+				unknown.near = nil
+			}
+		}
 		f := unknown.failure()
 		return &f
 	}

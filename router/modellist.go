@@ -41,8 +41,8 @@ func (x *exchange) listModels(id string) {
 		x.op.voice = gemini.Codec{}
 	}
 	if cat.empty() && len(x.table.Accounts) > 0 {
-		if st := x.table.pool.Status(); slices.ContainsFunc(st, func(s AccountStatus) bool { return s.Tier != providers.Disabled }) {
-			x.fail(dialect.Failure{Status: http.StatusServiceUnavailable, Code: "models_unavailable", Message: "No account could list its models just now; see the log for why."})
+		if why := unlisted(x.table.pool.Status()); why != "" {
+			x.fail(dialect.Failure{Status: http.StatusServiceUnavailable, Code: "models_unavailable", Message: why})
 			return
 		}
 	}
@@ -53,7 +53,7 @@ func (x *exchange) listModels(id string) {
 	if id != "" {
 		i := slices.IndexFunc(seen, func(e *entry) bool { return e.id() == id })
 		if i < 0 {
-			x.fail((&unknownModelError{name: id, near: cat.near(id)}).failure())
+			x.fail((&unknownModelError{name: id, near: cat.near(id, x.maySee)}).failure())
 			return
 		}
 		x.respondJSON(http.StatusOK, seen[i].as(shape))
@@ -72,6 +72,24 @@ func (x *exchange) listModels(id string) {
 	default:
 		x.respondJSON(http.StatusOK, renderList(seen, shape))
 	}
+}
+
+// unlisted says why none of the accounts told its models, "" when none of them is used.
+func unlisted(accounts []AccountStatus) string {
+	used := slices.DeleteFunc(slices.Clone(accounts), func(s AccountStatus) bool { return s.Tier == providers.Disabled })
+	if len(used) == 0 {
+		return ""
+	}
+	var why []string
+	for _, s := range used {
+		if s.Why != "" {
+			why = append(why, s.ID+": "+s.Why)
+		}
+	}
+	if len(why) == 0 {
+		return "No account could list its models just now; the log says why."
+	}
+	return "No account could list its models just now: " + strings.Join(why, "; ") + "."
 }
 
 // shape tells the callers apart.

@@ -119,7 +119,7 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []stri
 		if ok {
 			return resolution{e.model.ID, e.provider, e, because(setting, wanted, e)}, nil
 		}
-		unknown.near = cat.near(id)
+		unknown.near = cat.near(id, nil)
 		return resolution{}, unknown
 	}
 	if cat.empty() {
@@ -137,7 +137,7 @@ func (m *Models) resolve(name string, mode Mode, cat *catalogue, accounts []stri
 			return resolution{e.model.ID, e.provider, e, because(setting, wanted, e)}, nil
 		}
 	}
-	unknown.near, unknown.role = cat.near(wanted), role
+	unknown.near, unknown.role = cat.near(wanted, nil), role
 	return resolution{}, unknown
 }
 
@@ -148,7 +148,7 @@ func (m *Models) play(role, name, to string, cat *catalogue, accounts []string) 
 	setting := "models.roles." + role
 	res, err := plain.resolve(to, ModeRoute, cat, accounts)
 	if err != nil {
-		return resolution{}, &unknownModelError{name: name, setting: setting, wanted: to, near: cat.near(to)}
+		return resolution{}, &unknownModelError{name: name, setting: setting, wanted: to, near: cat.near(to, nil)}
 	}
 	res.by = setting
 	return res, nil
@@ -308,8 +308,8 @@ func (c *catalogue) bestOfFamily(name string, in scope) (*entry, bool) {
 	return best, best != nil
 }
 
-// near lists up to five names that a person may have meant.
-func (c *catalogue) near(name string) []string {
+// near lists up to five names that a person may have meant, of models that they may know of; nil: of all.
+func (c *catalogue) near(name string, may func(*entry) bool) []string {
 	type scored struct {
 		id   string
 		dist int
@@ -317,7 +317,7 @@ func (c *catalogue) near(name string) []string {
 	want := canonical(name)
 	var all []scored
 	for _, e := range c.entries {
-		if e.model.Disabled {
+		if e.model.Disabled || may != nil && !may(e) {
 			continue
 		}
 		d := suggest.Distance(want, canonical(e.model.ID))

@@ -119,6 +119,7 @@ func (r *Router) serveSocket(x *exchange) {
 	}
 	s.ctx, s.cancel = context.WithCancelCause(x.req.Context())
 	defer s.cancel(nil)
+	x.explainRoute(x.w.Header())
 	x.identify(x.w.Header())
 	w := &handshake{ResponseWriter: x.w, x: x}
 	var err error

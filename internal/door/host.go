@@ -127,7 +127,7 @@ func sameOrigin(r *http.Request, origin string) bool {
 func (d *door) cors(w http.ResponseWriter, r *http.Request, origin string) (done bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id, X-Detour-Model, X-Detour-Account")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id, X-Should-Retry, X-Detour-Route, X-Detour-Model, X-Detour-Account, X-Detour-Attempts")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
