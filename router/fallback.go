@@ -54,7 +54,7 @@ func (x *exchange) fallBack(ctx context.Context, mode Mode, err error) error {
 	if f == nil {
 		return err
 	}
-	last := err
+	last, own := err, x.wish.Model
 	for _, name := range f.Then {
 		if x.committed || ctx.Err() != nil || !f.serves(kindOf(last)) {
 			break
@@ -67,6 +67,7 @@ func (x *exchange) fallBack(ctx context.Context, mode Mode, err error) error {
 			return nil
 		}
 	}
+	x.wish.Model = own // whose failure it is
 	return err
 }
 

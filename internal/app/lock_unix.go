@@ -3,22 +3,26 @@
 package app
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
 
 // hold takes the lock that a running detour has for as long as it lives; the system drops it when the process dies,
-// however it dies. ok is false while another detour holds it.
-func hold(path string) (release func(), ok bool) {
+// however it dies. The error is errHeld while another detour holds it.
+func hold(path string) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, false
+		return nil, err
 	}
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, false
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errHeld
+		}
+		return nil, err
 	}
-	return func() { _ = f.Close() }, true
+	return func() { _ = f.Close() }, nil
 }
 
 // held tells whether a running detour holds the lock.

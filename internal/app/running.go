@@ -30,6 +30,9 @@ func runningPath(p config.Paths) string { return filepath.Join(p.State, "running
 // whoever believes in it would hand that program the proxy's password.
 func lockPath(p config.Paths) string { return filepath.Join(p.State, "running.lock") }
 
+// errHeld says that the lock has an owner.
+var errHeld = errors.New("another detour of this installation is running")
+
 // FindRunning returns what the detour that runs now has written, if one runs.
 func FindRunning(p config.Paths) (Running, bool) {
 	if !held(lockPath(p)) {
@@ -49,9 +52,9 @@ func (a *App) announce() error {
 	if err := os.MkdirAll(a.opts.Paths.State, 0o700); err != nil {
 		return fmt.Errorf("say where the doors are: %w", err)
 	}
-	release, ok := hold(lockPath(a.opts.Paths))
-	if !ok {
-		return errors.New("say where the doors are: another detour of this installation is running")
+	release, err := hold(lockPath(a.opts.Paths))
+	if err != nil {
+		return fmt.Errorf("say where the doors are: %w", err)
 	}
 	a.cleanups.add("announcement", func(context.Context) error {
 		defer release()
