@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,10 +34,8 @@ func needs(client, raw string) (missing []string) {
 		}
 	}
 	want := func(what string, ok func(e gjson.Result) bool) {
-		for _, e := range events {
-			if ok(e) {
-				return
-			}
+		if slices.ContainsFunc(events, ok) {
+			return
 		}
 		missing = append(missing, what)
 	}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"bufio"
+	"slices"
 
 	"errors"
 	"io"
@@ -44,10 +45,10 @@ func decode(src io.Reader, h http.Header, limit int64) (plain io.Reader, decoded
 	if len(names) > maxEncodings {
 		return nil, decoded, closeAll, &unknownEncodingError{strings.Join(names, ", ")}
 	}
-	for i := len(names) - 1; i >= 0; i-- {
+	for _, name := range slices.Backward(names) {
 		src = io.LimitReader(src, limit+1)
 		var c func()
-		if src, c, err = undo(src, names[i]); err != nil {
+		if src, c, err = undo(src, name); err != nil {
 			return nil, decoded, closeAll, err
 		}
 		closers = append(closers, c)

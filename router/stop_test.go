@@ -42,7 +42,7 @@ func TestAnswersEndAtStopSequencesThatTheModelDoesNotKnow(t *testing.T) {
 	}{
 		{"whole", whole, heard{text: "one ", stop: "end", in: 100, out: 20}, true},
 		{"broken behind the sequence", broken, heard{text: "one ", stop: "end"}, true},
-		{"a call behind the sequence", responsesStream(append(events[:len(events):len(events)], a, d, z), item+","+call, "completed"), heard{text: "one ", stop: "end", in: 100, out: 20}, true},
+		{"a call behind the sequence", responsesStream(append(slices.Clip(events), a, d, z), item+","+call, "completed"), heard{text: "one ", stop: "end", in: 100, out: 20}, true},
 		{"a call with the sequence in it", strings.ReplaceAll(calls, `"output_index":1`, `"output_index":0`), heard{calls: []string{`look {"at":"END"}`}, stop: "tool", in: 100, out: 20}, false},
 		{"a call in the output only", responsesStream(nil, early, "completed"), heard{calls: []string{`look {"at":"END"}`}, stop: "tool", in: 100, out: 20}, false},
 	} {

@@ -38,7 +38,7 @@ func TestAnswersSayWhatHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.CloseNow() //nolint:errcheck // whatever comes of it
+	defer conn.CloseNow()
 	if got := resp.Header.Get("X-Detour-Route"); got != "route; door" || resp.Header.Get("X-Detour-Attempts") != "" {
 		t.Errorf("handshake: %v", resp.Header)
 	}

@@ -3,6 +3,7 @@ package shellenv
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,10 +16,8 @@ type Java struct {
 
 // extras sets what is only set on request.
 func (c *computation) extras() error {
-	for _, path := range []string{c.p.Wget, c.p.NodeShim} {
-		if hasControl(path) {
-			return errors.New("compute environment: path holds control characters")
-		}
+	if slices.ContainsFunc([]string{c.p.Wget, c.p.NodeShim}, hasControl) {
+		return errors.New("compute environment: path holds control characters")
 	}
 	if c.p.Wget != "" {
 		c.set("WGETRC", c.p.Wget)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,8 +53,8 @@ func (h *host) env(name string) string {
 }
 
 func (h *host) lookup(name string) (string, bool) {
-	for i := len(h.environ) - 1; i >= 0; i-- {
-		if k, v, ok := strings.Cut(h.environ[i], "="); ok && k == name {
+	for _, entry := range slices.Backward(h.environ) {
+		if k, v, ok := strings.Cut(entry, "="); ok && k == name {
 			return v, true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // cleanups undo what New and Start did, the last first.
@@ -21,9 +22,9 @@ func (c *cleanups) add(name string, run func(context.Context) error) {
 // run undoes everything, even if some of it goes wrong or ctx has ended.
 func (c *cleanups) run(ctx context.Context) error {
 	var errs []error
-	for i := len(c.list) - 1; i >= 0; i-- {
-		if err := c.list[i].run(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", c.list[i].name, err))
+	for _, step := range slices.Backward(c.list) {
+		if err := step.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", step.name, err))
 		}
 	}
 	c.list = nil

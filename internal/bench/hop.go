@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 )
@@ -50,9 +51,7 @@ func hopOne(w http.ResponseWriter, r *http.Request, tr *http.Transport, base, to
 		return err
 	}
 	defer resp.Body.Close()
-	for k, v := range resp.Header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	flush := http.NewResponseController(w)
 	buf := make([]byte, 16<<10)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -133,8 +134,8 @@ func (r *rig) env(extra ...string) []string {
 
 // Close ends everything that runs, the last one started first.
 func (r *rig) Close() {
-	for i := len(r.running) - 1; i >= 0; i-- {
-		_ = r.running[i].Close()
+	for _, p := range slices.Backward(r.running) {
+		_ = p.Close()
 	}
 	if r.dir != "" {
 		_ = os.RemoveAll(r.dir)

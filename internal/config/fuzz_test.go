@@ -118,7 +118,7 @@ func FuzzSet(f *testing.F) {
 			return // a line of the file may be the one that changed
 		}
 		rest := strings.Split(string(after), "\n")
-		for _, line := range strings.Split(content, "\n") {
+		for line := range strings.SplitSeq(content, "\n") {
 			i := slices.IndexFunc(rest, func(l string) bool {
 				return strings.TrimSuffix(l, "\r") == strings.TrimSuffix(line, "\r") || strings.HasPrefix(l, "models") && strings.HasPrefix(line, "models")
 			})

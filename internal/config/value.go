@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,10 +131,8 @@ func (r *row) storeText(dst, v any) *mistake {
 func (r *row) checkString(s string) *mistake {
 	if r.oneOf != "" {
 		choices := strings.Split(r.oneOf, "|")
-		for _, c := range choices {
-			if s == c {
-				return nil
-			}
+		if slices.Contains(choices, s) {
+			return nil
 		}
 		// An empty choice is that of leaving the setting out.
 		m := &mistake{message: quote(s) + " is not one of " + strings.TrimPrefix(strings.Join(choices, ", "), ", ")}

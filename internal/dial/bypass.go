@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
@@ -25,7 +26,7 @@ func newBypassRules(list []string, environment string) (bypassRules, error) {
 	}
 	c := httpproxy.Config{
 		HTTPSProxy: "http://proxy.invalid", // stands for "not bypassed"
-		NoProxy:    strings.Join(append(list[:len(list):len(list)], environment), ","),
+		NoProxy:    strings.Join(append(slices.Clip(list), environment), ","),
 	}
 	return bypassRules{c.ProxyFunc()}, errors.Join(errs...)
 }

@@ -94,11 +94,12 @@ func (fish) quote(s string) string {
 }
 
 func (f fish) script(s site, sha256 string) string {
-	call := "__detour_lan"
+	var call strings.Builder
+	call.WriteString("__detour_lan")
 	for _, v := range s.values(sha256) {
-		call += " " + f.quote(v.value)
+		call.WriteString(" " + f.quote(v.value))
 	}
-	return envFish + call + `
+	return envFish + call.String() + `
 set -l __detour_rc $status
 functions -e __detour_lan __detour_verify
 test $__detour_rc -eq 0

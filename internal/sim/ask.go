@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -74,8 +75,7 @@ func (a *ask) settle(body []byte) {
 // not also carry tool results: agents put reminders beside those.
 func (a *ask) lastUser() []string {
 	var fallback []string
-	for i := len(a.turns) - 1; i >= 0; i-- {
-		t := a.turns[i]
+	for _, t := range slices.Backward(a.turns) {
 		if t.role != "user" || len(t.text) == 0 {
 			continue
 		}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -68,9 +69,7 @@ func (c *call) cannedReply() bool {
 	}
 	c.quotaHeaders()
 	h := c.w.Header()
-	for name, v := range a.header {
-		h[name] = v
-	}
+	maps.Copy(h, a.header)
 	c.status(http.StatusOK)
 	if !k.stream {
 		h["Content-Length"] = a.length

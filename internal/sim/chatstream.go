@@ -1,6 +1,9 @@
 package sim
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // chatWriter renders the chunks of one /chat/completions stream.
 type chatWriter struct {
@@ -135,9 +138,9 @@ func (w *chatWriter) reasoning(index int) bool {
 	if len(w.out.reasoning) == 0 {
 		return true
 	}
-	all := ""
+	var all strings.Builder
 	for _, piece := range w.out.reasoning {
-		all += piece
+		all.WriteString(piece)
 		if !w.send(index, func(b []byte) []byte {
 			b = append(b, `"content":null,"role":"assistant","reasoning_text":`...)
 			return appendString(b, piece)
@@ -147,7 +150,7 @@ func (w *chatWriter) reasoning(index int) bool {
 	}
 	return w.send(index, func(b []byte) []byte {
 		b = append(b, `"content":null,"role":"assistant","reasoning_opaque":`...)
-		return appendString(b, w.call.opaque(all))
+		return appendString(b, w.call.opaque(all.String()))
 	})
 }
 

@@ -101,11 +101,11 @@ func (c *call) checkThought(r *messagesRequest, m *Model, thinks bool) error {
 	case t.Type == "adaptive" && !m.Adaptive:
 		return c.anthropicError("adaptive thinking is not supported on this model")
 	case t.Type == "enabled":
-		for i := len(r.Messages) - 1; i >= 0; i-- {
-			if r.Messages[i].Role != "assistant" {
+		for i, m := range slices.Backward(r.Messages) {
+			if m.Role != "assistant" {
 				continue
 			}
-			parts := r.Messages[i].Content.parts
+			parts := m.Content.parts
 			if len(parts) > 0 && parts[0].Type != "thinking" && parts[0].Type != "redacted_thinking" && slices.ContainsFunc(parts, func(p part) bool { return p.Type == "tool_use" }) {
 				return c.anthropicError("messages." + strconv.Itoa(i) + ".content.0.type: Expected `thinking` or `redacted_thinking`, but found `" + parts[0].Type + "`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.")
 			}

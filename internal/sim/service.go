@@ -380,9 +380,8 @@ func (c *call) unreadable(err error) {
 		c.refuse(400, "bad request: "+err.Error()+"\n")
 		return
 	}
-	var syntax *json.SyntaxError
 	message := err.Error()
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		message = "could not parse the JSON body at offset " + strconv.FormatInt(syntax.Offset, 10)
 	}
 	c.reply(400, typeJSON, []byte(c.service.invalid(400, "invalid_request_error", message)))

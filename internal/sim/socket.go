@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -154,7 +155,7 @@ func (s *socket) request(c *call, frame []byte) ([]json.RawMessage, *reply) {
 	if previous != "" && !ok {
 		return nil, wrong("previous_response_not_found", "Previous response with id '"+previous+"' not found.")
 	}
-	items := append(said[:len(said):len(said)], own...)
+	items := append(slices.Clip(said), own...)
 	members["input"] = mustJSON(items)
 	members["stream"] = json.RawMessage("true")
 	c.body = mustJSON(members)

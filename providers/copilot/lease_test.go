@@ -3,6 +3,7 @@ package copilot_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -234,9 +235,7 @@ func TestDirect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := map[string]string{"auth": "direct"}
-			for k, v := range tc.settings {
-				settings[k] = v
-			}
+			maps.Copy(settings, tc.settings)
 			w := newWorld(t, worldConfig{token: gho, settings: settings, base: tc.base, serve: func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/copilot_internal/user" || r.Header.Get("Authorization") != "token "+gho {
 					t.Errorf("unexpected request %s %v", r.URL, r.Header)

@@ -194,7 +194,7 @@ func answering(status int, body string, header ...string) http.HandlerFunc {
 // asError is err as the seam's type, and fails the test if err is none or shows a secret.
 func asError(t *testing.T, err error) *providers.Error {
 	t.Helper()
-	e, ok := err.(*providers.Error) //nolint:errorlint // the very type is promised
+	e, ok := err.(*providers.Error)
 	if !ok {
 		t.Fatalf("error is %T (%v), want *providers.Error", err, err)
 	}

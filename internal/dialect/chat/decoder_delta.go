@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"slices"
+
 	"detour/internal/dialect/rawjson"
 	"detour/internal/llm"
 )
@@ -76,12 +78,10 @@ func (d *decoder) delta(dst []llm.Event, index int64, in delta) []llm.Event {
 
 // unescape returns the string that raw quotes. It is valid until the next step.
 func (d *decoder) unescape(raw []byte) []byte {
-	for _, c := range raw {
-		if c == '\\' {
-			from := len(d.buf)
-			d.buf = rawjson.AppendText(d.buf, raw)
-			return d.buf[from:len(d.buf):len(d.buf)]
-		}
+	if slices.Contains(raw, '\\') {
+		from := len(d.buf)
+		d.buf = rawjson.AppendText(d.buf, raw)
+		return d.buf[from:len(d.buf):len(d.buf)]
 	}
 	return raw[1 : len(raw)-1]
 }

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strconv"
 
 	"detour/internal/dialect"
@@ -56,13 +57,13 @@ func (e *requestEncoder) pair() {
 // that has such a call, else, because a later result replaces an earlier one, the last call; -1 if there is none.
 func (e *requestEncoder) answers(same []int) int {
 	found := -1
-	for i := len(same) - 1; i >= 0; i-- {
-		c := &e.calls[same[i]]
+	for _, s := range slices.Backward(same) {
+		c := &e.calls[s]
 		if found >= 0 && c.turn != e.calls[found].turn {
 			break
 		}
 		if c.result == nil {
-			found = same[i]
+			found = s
 		}
 	}
 	if found < 0 && len(same) > 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,8 +143,8 @@ func TestOldOutputsOfToolsGoFirst(t *testing.T) {
 		}
 		// What is short is older than what is whole.
 		shortest := false
-		for i := len(got.Turns) - 1; i >= 0; i-- {
-			for _, p := range got.Turns[i].Parts {
+		for _, turn := range slices.Backward(got.Turns) {
+			for _, p := range turn.Parts {
 				if p.Result == nil {
 					continue
 				}

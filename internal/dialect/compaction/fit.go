@@ -3,6 +3,7 @@ package compaction
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"detour/internal/llm"
@@ -94,11 +95,11 @@ func (f *fitter) results() {
 		if before < worth && images == 0 {
 			return p, false
 		}
-		text := ""
+		var text strings.Builder
 		for i := range p.Result.Parts {
-			text += p.Result.Parts[i].Text
+			text.WriteString(p.Result.Parts[i].Text)
 		}
-		short := llm.Part{Kind: llm.PartText, Text: shortened(text, images)}
+		short := llm.Part{Kind: llm.PartText, Text: shortened(text.String(), images)}
 		result := *p.Result
 		result.Parts = []llm.Part{short}
 		p.Result = &result

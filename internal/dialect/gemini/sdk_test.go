@@ -235,7 +235,7 @@ func TestOfficialSDKRequestIsUnderstood(t *testing.T) {
 		SystemInstruction: genai.NewContentFromText("Be brief.", genai.RoleUser),
 		Temperature:       genai.Ptr[float32](0.5), TopP: genai.Ptr[float32](0.25), TopK: genai.Ptr[float32](40),
 		MaxOutputTokens: 100, StopSequences: []string{"END"}, Seed: genai.Ptr[int32](7),
-		ResponseMIMEType: "application/json", ResponseSchema: &genai.Schema{Type: genai.TypeObject, Properties: map[string]*genai.Schema{"x": {Type: genai.TypeString, Nullable: genai.Ptr(true)}}},
+		ResponseMIMEType: "application/json", ResponseSchema: &genai.Schema{Type: genai.TypeObject, Properties: map[string]*genai.Schema{"x": {Type: genai.TypeString, Nullable: new(true)}}},
 		ThinkingConfig: &genai.ThinkingConfig{ThinkingLevel: genai.ThinkingLevelHigh},
 		SafetySettings: []*genai.SafetySetting{{Category: genai.HarmCategoryHarassment, Threshold: genai.HarmBlockThresholdBlockNone}},
 		Tools:          []*genai.Tool{{FunctionDeclarations: []*genai.FunctionDeclaration{{Name: "f", Description: "d", Parameters: &genai.Schema{Type: genai.TypeObject, Properties: map[string]*genai.Schema{"n": {Type: genai.TypeArray, MinItems: genai.Ptr[int64](2), Items: &genai.Schema{Type: genai.TypeInteger}}}}}}}},

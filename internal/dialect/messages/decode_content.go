@@ -129,8 +129,8 @@ func (d *requestDecoder) messages(v []byte) error {
 
 // clear takes out the instructions that were for the turn before.
 func (d *requestDecoder) clear() {
-	for i := len(d.clearing) - 1; i >= 0; i-- {
-		d.r.Turns = slices.Delete(d.r.Turns, d.clearing[i], d.clearing[i]+1)
+	for _, at := range slices.Backward(d.clearing) {
+		d.r.Turns = slices.Delete(d.r.Turns, at, at+1)
 	}
 	d.clearing = nil
 }

@@ -3,6 +3,7 @@ package messages
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -258,8 +259,8 @@ func (d *requestDecoder) settle() {
 
 // cacheLast puts the breakpoint of automatic caching behind the last part that can have one.
 func (d *requestDecoder) cacheLast() {
-	for i := len(d.r.Turns) - 1; i >= 0; i-- {
-		parts := d.r.Turns[i].Parts
+	for _, turn := range slices.Backward(d.r.Turns) {
+		parts := turn.Parts
 		for j := len(parts) - 1; j >= 0; j-- {
 			if p := &parts[j]; p.Kind != llm.PartThinking {
 				if p.Cache == nil {

@@ -19,7 +19,7 @@ type block struct {
 }
 
 // onStart takes message_start. keep is false for a second one, of which only the usage counts.
-func (t *tap) onStart(data []byte, h head) (keep bool) {
+func (t *tap) onStart(h head) (keep bool) {
 	var content, usage rawjson.Field
 	for it := rawjson.Members(h.message.Raw, 0); it.Next(); {
 		switch string(it.Key()) {
@@ -75,7 +75,7 @@ func (t *tap) ensureStart(dst []byte) []byte {
 // blockAt returns the place of the latest block with the upstream's index, or -1. Without an index it is the last.
 func (t *tap) blockAt(index rawjson.Field) int {
 	n, ok := rawjson.Int(index.Raw)
-	for i := len(t.blocks) - 1; i >= 0; i-- {
+	for i := range slices.Backward(t.blocks) {
 		if !ok || t.blocks[i].index == n {
 			return i
 		}

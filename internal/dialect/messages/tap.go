@@ -147,7 +147,7 @@ func (t *tap) event(dst []byte, f sse.Frame) ([]byte, dialect.Class) {
 		class = dialect.Meta
 	case "message_start":
 		class = dialect.Meta
-		if keep := t.onStart(f.Data, h); !keep {
+		if keep := t.onStart(h); !keep {
 			return dst, class
 		}
 	case "content_block_start":

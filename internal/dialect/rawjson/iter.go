@@ -1,5 +1,7 @@
 package rawjson
 
+import "slices"
+
 // Iter walks over the members of an object or the elements of an array. Make one with Members or Elements.
 type Iter struct {
 	b     []byte
@@ -86,10 +88,8 @@ func (it *Iter) End() int {
 
 // Key returns the name of the member, unescaped. It may be a part of the text.
 func (it *Iter) Key() []byte {
-	for _, c := range it.key {
-		if c == '\\' {
-			return appendUnescaped(nil, it.key)
-		}
+	if slices.Contains(it.key, '\\') {
+		return appendUnescaped(nil, it.key)
 	}
 	return it.key
 }

@@ -3,6 +3,7 @@ package rawjson
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -15,10 +16,8 @@ func Text(raw []byte) []byte {
 		return nil
 	}
 	s := raw[1 : len(raw)-1]
-	for _, c := range s {
-		if c == '\\' {
-			return Unescape(s)
-		}
+	if slices.Contains(s, '\\') {
+		return Unescape(s)
 	}
 	return s
 }

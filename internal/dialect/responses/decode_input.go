@@ -2,6 +2,7 @@ package responses
 
 import (
 	"bytes"
+	"strings"
 
 	"detour/internal/dialect"
 	"detour/internal/dialect/rawjson"
@@ -172,27 +173,28 @@ func (d *requestDecoder) message(in *inputItem) error {
 // encrypted stays as it is.
 func (d *requestDecoder) agentMessage(in *inputItem) error {
 	parts, err := d.parts(in, ".content", in.content)
-	text := ""
+	var text strings.Builder
 	for _, p := range parts {
-		text += p.Text
+		text.WriteString(p.Text)
 	}
 	if err != nil || in.encrypted != nil {
 		d.items.user(llm.Part{Kind: llm.PartOpaque, Raw: in.raw})
 		return nil
 	}
-	if text == "" {
+	if text.Len() == 0 {
 		return nil
 	}
-	head := "<agent-message"
+	var head strings.Builder
+	head.WriteString("<agent-message")
 	for _, who := range [...]struct {
 		name string
 		raw  []byte
 	}{{"author", in.author}, {"recipient", in.recipient}} {
 		if name := rawjson.Text(who.raw); len(name) > 0 && !bytes.ContainsAny(name, "\"<>\n") {
-			head += " " + who.name + `="` + string(name) + `"`
+			head.WriteString(" " + who.name + `="` + string(name) + `"`)
 		}
 	}
-	d.items.message(llm.RoleUser, "", []llm.Part{{Kind: llm.PartText, Text: head + ">\n" + text + "\n</agent-message>"}})
+	d.items.message(llm.RoleUser, "", []llm.Part{{Kind: llm.PartText, Text: head.String() + ">\n" + text.String() + "\n</agent-message>"}})
 	return nil
 }
 

@@ -133,9 +133,9 @@ func (t *tap) follow(dst, data []byte, h *head) ([]byte, dialect.Class) {
 		t.stampResponse(h)
 		return dst, dialect.Meta
 	case "response.output_item.added":
-		return t.onItem(dst, data, h, false), h.announcement()
+		return t.onItem(dst, h, false), h.announcement()
 	case "response.output_item.done":
-		return t.onItem(dst, data, h, true), dialect.Content
+		return t.onItem(dst, h, true), dialect.Content
 	case "response.completed":
 		return t.onTerminal(dst, data, h, "completed"), dialect.Terminal
 	case "response.incomplete":

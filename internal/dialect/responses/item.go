@@ -38,7 +38,7 @@ type item struct {
 // itemAt returns the place of the item with the upstream's output_index, made if it is new, or -1 when there are too
 // many to follow. raw is the id that the event gives it, typ its type if the event says so.
 func (t *tap) itemAt(index int64, raw []byte, typ string) int {
-	for i := len(t.items) - 1; i >= 0; i-- {
+	for i := range slices.Backward(t.items) {
 		if t.items[i].index == index {
 			return i
 		}
@@ -136,7 +136,7 @@ func (t *tap) mendItem(raw []byte, it *item, done bool) []byte {
 }
 
 // onItem follows output_item.added and output_item.done.
-func (t *tap) onItem(dst, data []byte, h *head, done bool) []byte {
+func (t *tap) onItem(dst []byte, h *head, done bool) []byte {
 	if rawjson.Of(h.item.Raw) != rawjson.Object {
 		return dst
 	}

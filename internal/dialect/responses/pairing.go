@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"slices"
 	"strconv"
 
 	"detour/internal/dialect"
@@ -52,9 +53,9 @@ func pairUp(turns []llm.Turn) pairing {
 
 // nearest returns the last call without a result, else the last one.
 func nearest(calls []*pair) *pair {
-	for i := len(calls) - 1; i >= 0; i-- {
-		if calls[i].result == nil {
-			return calls[i]
+	for _, call := range slices.Backward(calls) {
+		if call.result == nil {
+			return call
 		}
 	}
 	if len(calls) == 0 {
