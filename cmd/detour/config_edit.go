@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"detour/internal/app"
 	"detour/internal/config"
 	"detour/internal/privfile"
 )
@@ -126,7 +127,7 @@ func (h *host) editUntilValid(ctx context.Context, editor, copied, file string) 
 		if err != nil {
 			return nil, fmt.Errorf("read what was edited: %w", err)
 		}
-		_, err = config.Load(copied)
+		err = h.check(copied)
 		invalid, ok := errors.AsType[*config.Invalid](err)
 		if !ok {
 			return data, err
@@ -144,6 +145,28 @@ func (h *host) editUntilValid(ctx context.Context, editor, copied, file string) 
 			return nil, invalid
 		}
 	}
+}
+
+// check finds the mistakes in a configuration, those too that only providers can tell.
+func (h *host) check(file string) error {
+	paths, err := config.FindPaths(h.env)
+	if err != nil {
+		return err
+	}
+	paths.Config = file
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	u, err := app.NewUpstream(h.options(settings{paths, cfg}), nil)
+	if invalid, ok := errors.AsType[*config.Invalid](err); ok && invalid.Path == file {
+		return err
+	}
+	if err != nil {
+		return nil // of what is not in this file
+	}
+	defer u.Close()
+	return app.CheckPolicy(cfg, file, u)
 }
 
 // readAnswer reads one line byte by byte: what follows is the editor's.

@@ -11,6 +11,7 @@ import (
 
 	"detour/internal/app"
 	"detour/internal/config"
+	"detour/router"
 )
 
 // What only a provider can tell about an account is a mistake of the file like any other: all at once, with lines.
@@ -80,5 +81,12 @@ github_token = "secretmarker"
 	invalid, ok = errors.AsType[*config.Invalid](err)
 	if !ok || invalid.Path != filepath.Join(home, "accounts.toml") || !strings.Contains(err.Error(), "rename one") {
 		t.Errorf("an id in both files: %v", err)
+	}
+}
+
+func TestConfigurationKnowsWhoseHostsAreIntercepted(t *testing.T) {
+	t.Parallel()
+	if got, want := config.HostProviders(), router.HostProviders(); !slices.Equal(got, want) {
+		t.Errorf("configuration knows %v, the router %v", got, want)
 	}
 }

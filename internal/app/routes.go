@@ -11,7 +11,6 @@ import (
 	"detour/internal/dialect/filter"
 	"detour/internal/recall"
 	"detour/internal/suggest"
-	"detour/providers"
 	"detour/router"
 )
 
@@ -57,15 +56,9 @@ func routing(base router.Config, cfg *config.Config) router.Config {
 	return c
 }
 
-// CheckPolicy finds the providers that rules, profiles and the like name and nobody knows.
+// CheckPolicy finds the providers that rules and profiles name and nobody knows.
 func CheckPolicy(cfg *config.Config, file string, u *Upstream) error {
 	wrong := &config.Invalid{Path: file}
-	for name := range cfg.ProxyMode.ProviderModes {
-		if known := router.HostProviders(); !slices.Contains(known, name) {
-			const table = "proxy_mode.provider_modes"
-			wrong.Problems = append(wrong.Problems, config.Problem{Line: config.LineOf(file, table, name), Key: table + "." + name, Message: providers.UnknownName("provider", name, known).Error()})
-		}
-	}
 	for _, b := range policyBlocks(cfg) {
 		for _, n := range b.providers {
 			if _, err := u.Providers.Lookup(n); err != nil {

@@ -7,9 +7,12 @@ import (
 	"net/url"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"detour/internal/suggest"
 )
 
 // The check functions return what is wrong with one string and what to write instead, both without the string itself
@@ -271,17 +274,26 @@ func checkSegment(s string) (wrong, hint string) {
 }
 
 func checkTrigger(s string) (wrong, hint string) {
-	switch s {
-	case "quota", "overload", "error":
-		return "", ""
-	}
-	return quote(s) + " is not one of quota, overload, error", ""
+	return oneOf(s, []string{"quota", "overload", "error"})
 }
 
-func checkRole(s string) (wrong, hint string) {
-	switch s {
-	case "opus", "sonnet", "haiku":
+func checkRole(s string) (wrong, hint string) { return oneOf(s, []string{"opus", "sonnet", "haiku"}) }
+
+// HostProviders lists the names that [proxy_mode.provider_modes] takes: whose the hosts are that the proxy intercepts. A
+// test of package app holds them against the router's.
+func HostProviders() []string {
+	return []string{"anthropic", "chatgpt", "deepseek", "gemini", "github-copilot", "openai", "opencode", "openrouter", "zai", "zhipuai"}
+}
+
+func checkHostProvider(s string) (wrong, hint string) { return oneOf(s, HostProviders()) }
+
+// oneOf accepts one of the choices.
+func oneOf(s string, choices []string) (wrong, hint string) {
+	if slices.Contains(choices, s) {
 		return "", ""
 	}
-	return quote(s) + " is not one of opus, sonnet, haiku", ""
+	if n := suggest.Nearest(s, choices); n != "" {
+		hint = "did you mean " + quote(n) + "?"
+	}
+	return quote(s) + " is not one of " + strings.Join(choices, ", "), hint
 }

@@ -54,7 +54,7 @@ func TestEditsTouchNothingElse(t *testing.T) {
 		{"name in other quotes", set("models.alias.'a b'", "x"), "[models]\n[models.alias]\n\"a b\" = 'y' # c\n", "[models]\n[models.alias]\n\"a b\" = \"x\" # c\n"},
 		{"dotted keys", set("server.host", "::1"), "log.level = \"info\"\nserver.port = 1\n[pool]\n", "log.level = \"info\"\nserver.port = 1\nserver.host = \"::1\"\n[pool]\n"},
 		{"dotted keys below a header", set("proxy_mode.ca.key", "/k"), "[proxy_mode]\nca.cert = \"/c\"\nca.key = \"/x\"\n", "[proxy_mode]\nca.cert = \"/c\"\nca.key = \"/k\"\n"},
-		{"new dotted key below a header", set("proxy_mode.provider_modes.b", "route"), "[proxy_mode]\nprovider_modes.a = \"route\"\nport = 1\n", "[proxy_mode]\nprovider_modes.a = \"route\"\nprovider_modes.b = \"route\"\nport = 1\n"},
+		{"new dotted key below a header", set("proxy_mode.provider_modes.zai", "route"), "[proxy_mode]\nprovider_modes.openai = \"route\"\nport = 1\n", "[proxy_mode]\nprovider_modes.openai = \"route\"\nprovider_modes.zai = \"route\"\nport = 1\n"},
 		{"inline table", set("server.port", "2"), "server = { port = 1, host = \"::1\" } # c\n", "server = { port = 2, host = \"::1\" } # c\n"},
 		{"new key in an inline table", set("server.port", "2"), "server = { host = \"::1\" }\n", "server = { host = \"::1\", port = 2 }\n"},
 		{"new key in an empty inline table", set("models.alias.a", "b"), "[models]\nalias = {}\n", "[models]\nalias = { a = \"b\" }\n"},

@@ -77,7 +77,7 @@ func proxyModeRows() []row {
 		{Key: key("proxy_mode.tls_cert", "", "Certificate chain (PEM) to serve the proxy door over TLS."), path: true, check: checkPath, at: func(c *Config) any { return &c.ProxyMode.TLSCert }},
 		{Key: key("proxy_mode.tls_key", "", "Private key (PEM) of tls_cert."), path: true, check: checkPath, at: func(c *Config) any { return &c.ProxyMode.TLSKey }},
 		{Key: key("proxy_mode.allow_private", "[]", "Private address ranges (CIDR) that may be reached through a proxy door that is not on loopback."), kind: prefixes, at: func(c *Config) any { return &c.ProxyMode.AllowPrivate }},
-		{Key: key("proxy_mode.provider_modes", "{}", "Route mode by provider, as in openai = \"switch\"; wins over route_mode."), kind: table, oneOf: routeModes, checkKey: checkWord, at: func(c *Config) any { return &c.ProxyMode.ProviderModes }},
+		{Key: key("proxy_mode.provider_modes", "{}", "Route mode by provider, as in openai = \"switch\"; wins over route_mode."), kind: table, oneOf: routeModes, checkKey: checkHostProvider, at: func(c *Config) any { return &c.ProxyMode.ProviderModes }},
 		{Key: key("proxy_mode.hosts", "{}", "Addresses to dial for a host, as in \"api.openai.com\" = \"127.0.0.1:8443\"."), kind: table, check: checkPinAddress, checkKey: checkPinHost, at: func(c *Config) any { return &c.ProxyMode.Hosts }},
 		{Key: key("proxy_mode.ca.cert", "", "Intermediate certificate (PEM) of a CA of your own, used instead of a generated one."), path: true, check: checkPath, at: func(c *Config) any { return &c.ProxyMode.CA.Cert }},
 		{Key: key("proxy_mode.ca.key", "", "Private key (PEM) of ca.cert."), path: true, check: checkPath, at: func(c *Config) any { return &c.ProxyMode.CA.Key }},

@@ -146,6 +146,7 @@ func TestMistakesInBlocksNameTheirLines(t *testing.T) {
 	}
 	// What could not be read is not missing as well, and the choice of leaving a setting out has no name.
 	for text, want := range map[string]string{
+		"[proxy_mode.provider_modes]\nanthropc = \"switch\"":      `line 2: proxy_mode.provider_modes.anthropc: as a name: "anthropc" is not one of ` + strings.Join(config.HostProviders(), ", ") + ` (did you mean "anthropic"?)`,
 		"[[rules]]\nmode = \"x\"":                                 `line 2: rules[0].mode: "x" is not one of route, exact, fuzzy, switch, passthrough`,
 		"[[profiles]]\nname = \"v1\"":                             `line 2: profiles[0].name: "v1" cannot be the name of a profile (choose a word that no path of the API begins with)`,
 		"[[budget]]\nname = \"b\"\nlimit = \"lots\"":              `line 3: budget[0].limit: must be a number, not a string`,
