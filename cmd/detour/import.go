@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"detour/providers"
 	"detour/providers/copilot"
 )
 
@@ -109,7 +110,7 @@ func runImport(ctx context.Context, h *host, f importFlags) error {
 	case err != nil:
 		fmt.Fprintln(h.err, "detour:", err)
 	case len(found) == 0:
-		return &exitError{code: exitNotSignedIn, err: fmt.Errorf("import from %s: no sign-in was found", source), hint: "sign in with `detour login`"}
+		return &exitError{code: exitNotSignedIn, err: fmt.Errorf("import from %s: no sign-in was found", source), hint: e.importHint(source)}
 	}
 	if !f.noVerify {
 		e.identify(ctx, found)
@@ -131,6 +132,24 @@ func runImport(ctx context.Context, h *host, f importFlags) error {
 	delete(account.Settings, "auth") // finish finds out
 	account.GitHubToken = one.Token
 	return e.finish(ctx, enrolment{account: account, login: one.User, host: one.Host, verify: !f.noVerify, probe: one.Direct, json: f.json})
+}
+
+// importHint says what else could have been meant: keys of other providers lie in the environment too.
+func (e *enroller) importHint(source copilot.ImportSource) string {
+	if source == "env" {
+		for _, name := range e.upstream.Providers.Names() {
+			p, ok := e.upstream.Providers[name].(providers.Keyed)
+			if !ok {
+				continue
+			}
+			for _, variable := range p.KeyVariables() {
+				if e.h.env(variable) != "" {
+					return variable + " is set: `detour import --from env --provider " + name + "` takes its key"
+				}
+			}
+		}
+	}
+	return "sign in with `detour login`"
 }
 
 // identify asks GitHub for the names that the source did not tell. That a name stays unknown is no reason to stop: the
