@@ -83,7 +83,7 @@ func (x *exchange) turnTo(mode Mode, name string) *dialect.Failure {
 	if f := x.resolve(mode, name); f != nil {
 		return f
 	}
-	if f := x.narrow(); f != nil {
+	if f := x.narrowTo(name); f != nil {
 		return f
 	}
 	if f := x.afford(); f != nil {

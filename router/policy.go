@@ -212,14 +212,17 @@ func (t *table) allowed(rt *route, c *Client) []string {
 }
 
 // narrow keeps the wish within what the route and the client key allow.
-func (x *exchange) narrow() *dialect.Failure {
+func (x *exchange) narrow() *dialect.Failure { return x.narrowTo(x.name) }
+
+// narrowTo is narrow for a model that is called name: by the client, or by the owner who lets it stand in.
+func (x *exchange) narrowTo(name string) *dialect.Failure {
 	if c := &x.client; len(c.Models) > 0 {
-		fits := func(name string) bool {
-			return slices.ContainsFunc(c.Models, func(p string) bool { return glob(p, name) })
+		fits := func(model string) bool {
+			return slices.ContainsFunc(c.Models, func(p string) bool { return glob(p, model) })
 		}
-		if !fits(x.name) && !fits(x.wish.Model) {
+		if !fits(name) && !fits(x.wish.Model) {
 			return &dialect.Failure{Status: http.StatusForbidden, Code: "key_scope", Param: "model",
-				Message: fmt.Sprintf("detour: the client key %s may not use the model `%s`; it may use %s.", c.Name, clip(x.name), strings.Join(c.Models, ", "))}
+				Message: fmt.Sprintf("detour: the client key %s may not use the model `%s`; it may use %s.", c.Name, clip(name), strings.Join(c.Models, ", "))}
 		}
 	}
 	allowed := x.table.allowed(&x.route, &x.client)
@@ -247,5 +250,5 @@ func (x *exchange) narrow() *dialect.Failure {
 		what = "only " + strings.Join(allowed, ", ")
 	}
 	return &dialect.Failure{Status: http.StatusForbidden, Code: code, Param: "model",
-		Message: fmt.Sprintf("detour: the %s allows %s, and the model `%s` cannot be served by that.", by, what, clip(x.name))}
+		Message: fmt.Sprintf("detour: the %s allows %s, and the model `%s` cannot be served by that.", by, what, clip(name))}
 }

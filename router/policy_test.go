@@ -157,6 +157,29 @@ func TestClientKeyUsesOnlyWhatItMay(t *testing.T) {
 	}
 }
 
+// A key that is limited to some models gets no others by way of a fallback.
+func TestNoModelStandsInThatTheKeyMayNotUse(t *testing.T) {
+	t.Parallel()
+	for models, want := range map[string]string{"": "claude-sonnet-4.5", "gpt-*": "gpt-x", "gpt-* chat-*": "chat-only"} {
+		w := newWorld(t, false, func(rw http.ResponseWriter, r *http.Request) {
+			if body := text(t, &http.Response{Body: r.Body}); strings.Contains(body, `"gpt-x"`) {
+				plain(rw, 402, `{"error":{"message":"no"}}`)
+				return
+			}
+			plain(rw, 200, answer)
+		}, withAccounts("a", "b"), func(c *router.Config, _ *fake) {
+			c.Fallbacks = []router.Fallback{{Model: "gpt-x", Then: []string{"claude-sonnet-4.5", "chat-only"}, On: []string{"quota"}}}
+			c.Retry.MaxWait, c.Retry.Connection = 1, 1
+		})
+		req := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(hello))
+		rec := httptest.NewRecorder()
+		w.router.ServeHTTP(rec, req.WithContext(router.WithClient(t.Context(), router.Client{Name: "k", Models: strings.Fields(models)})))
+		if got := rec.Header().Get("X-Detour-Model"); got != want || (rec.Code == 200) != (want != "gpt-x") {
+			t.Errorf("a key for %q: status %d, model %q, want %q", models, rec.Code, got, want)
+		}
+	}
+}
+
 func TestFallbackModelServesWhatTheOwnerNamedItFor(t *testing.T) {
 	t.Parallel()
 	chain := func(on ...string) option {
