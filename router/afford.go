@@ -16,15 +16,12 @@ import (
 	"detour/providers"
 )
 
-// afford keeps the wish within the owner's budgets: a spent one of the client's ends the request, a spent one of an
-// account leaves it to others.
+// afford keeps the wish within the owner's budgets. A spent one leaves the request to the accounts that it does not bind,
+// and ends it if there are none.
 func (x *exchange) afford() *dialect.Failure {
 	b := x.table.Budget
 	if b == nil {
 		return nil
-	}
-	if e := b.Check(x.client.Name, ""); e != nil {
-		return x.overBudget(e)
 	}
 	var spent *budget.Exceeded
 	var left []string
@@ -32,7 +29,7 @@ func (x *exchange) afford() *dialect.Failure {
 		if x.wish.Accounts != nil && !slices.Contains(x.wish.Accounts, a.ID()) {
 			continue
 		}
-		if e := b.Check(x.client.Name, a.ID()); e == nil {
+		if e := b.Check(x.client.Name, a.ID(), x.costsPremium(a)); e == nil {
 			left = append(left, a.ID())
 		} else if spent == nil || e.Resets.Before(spent.Resets) {
 			spent = e
@@ -45,6 +42,17 @@ func (x *exchange) afford() *dialect.Failure {
 		return x.overBudget(spent)
 	}
 	return nil
+}
+
+// costsPremium tells whether a would have to spend premium requests on the exchange.
+func (x *exchange) costsPremium(a *providers.Account) bool {
+	m, ok := x.table.Providers[a.Provider()].(providers.Meter)
+	if !ok {
+		return false
+	}
+	call := x.call
+	call.Model = x.served(a)
+	return m.Premium(a, &call) > 0
 }
 
 // overBudget is the answer of a budget that is spent. Retrying helps nobody before it begins anew, and clients that

@@ -241,9 +241,9 @@ func TestSpentBudgetEndsTheRequestOrLeavesItToOthers(t *testing.T) {
 	t.Parallel()
 	spend := func(l budget.Limit) option {
 		return func(c *router.Config, _ *fake) {
-			l.Name, l.Period, l.Unit, l.Most = "team", budget.Month, budget.PremiumRequests, 10
+			l.Name, l.Period, l.Unit, l.Most = "team", budget.Month, budget.Tokens, 10
 			c.Budget = budget.New([]budget.Limit{l}, time.Now, nil)
-			c.Budget.Spend("", "a", time.Now(), budget.Amount{PremiumRequests: 10})
+			c.Budget.Spend("", "a", time.Now(), budget.Amount{Tokens: 10})
 		}
 	}
 	tests := map[string]struct {

@@ -66,7 +66,11 @@ func (a *App) warnBudget(e *budget.Exceeded) {
 	if e.Estimated > 0 {
 		attrs = append(attrs, "of_it_estimated", e.Estimated)
 	}
-	a.opts.Logger.Warn("budget", attrs...)
+	if e.Spent >= e.Limit.Most {
+		a.opts.Logger.Warn("budget is spent", attrs...)
+		return
+	}
+	a.opts.Logger.Warn("budget is nearly spent", attrs...)
 }
 
 // onExchange notes what ended. What is only relayed, and lists of models, cost nothing and have no row.

@@ -252,7 +252,14 @@ func TestLimitsAndBudgetsOutlastARestart(t *testing.T) {
 	if status, b := spender.spend("/v1/messages", opus); status != 429 || !strings.Contains(b, "the budget team is spent") {
 		t.Errorf("%d %s", status, b)
 	}
-	if n := strings.Count(spender.logs.String(), "msg=budget"); n != 1 {
+	free := `{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}`
+	if status, b := spender.spend("/v1/chat/completions", free); status != 200 {
+		t.Errorf("a model that costs no premium requests: %d %s", status, b)
+	}
+	if status, b := spender.spend("/v1/messages", opus, "X-Initiator", "agent"); status != 200 {
+		t.Errorf("an agent's own step, which costs none either: %d %s", status, b)
+	}
+	if n := strings.Count(spender.logs.String(), `msg="budget is `); n != 1 {
 		t.Errorf("warned %d times", n)
 	}
 	spender.stop()

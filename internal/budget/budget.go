@@ -263,9 +263,9 @@ func (s *state) exceeded(k key) *Exceeded {
 	return &Exceeded{Limit: s.Limit, Spent: v.all, Estimated: v.estimated, Resets: endOf(s.Period, s.start)}
 }
 
-// Check returns the limit that lets client spend no more at account, nil when it may. With account "" it looks only
-// at limits that bind whatever account would serve.
-func (t *Tracker) Check(client, account string) *Exceeded {
+// Check returns the limit that lets client spend no more at account, nil when it may. premium tells whether what it wants
+// to do costs premium requests: what costs none is let through when those are spent.
+func (t *Tracker) Check(client, account string, premium bool) *Exceeded {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.limits) == 0 {
@@ -274,7 +274,7 @@ func (t *Tracker) Check(client, account string) *Exceeded {
 	now := t.now()
 	for i := range t.limits {
 		s := &t.limits[i]
-		if (s.Account == "") != (account == "") {
+		if s.Unit == PremiumRequests && !premium {
 			continue
 		}
 		s.turn(now)

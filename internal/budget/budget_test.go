@@ -55,10 +55,30 @@ func TestLimitsBindThoseTheyAreFor(t *testing.T) {
 			}
 			tr := budget.New([]budget.Limit{l}, c.now, nil)
 			tr.Spend("laptop", "alice", c.t, premium(10))
-			if e := tr.Check(tt.client, tt.account); (e != nil) != tt.spent {
+			if e := tr.Check(tt.client, tt.account, true); (e != nil) != tt.spent {
 				t.Errorf("check: %v, want spent %t", e, tt.spent)
 			}
 		})
+	}
+}
+
+func TestWhatCostsNoPremiumRequestsIsLetThroughWhenTheyAreSpent(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	tr := budget.New([]budget.Limit{
+		{Name: "premium", Period: budget.Day, Unit: budget.PremiumRequests, Most: 1},
+		{Name: "tokens", Period: budget.Day, Unit: budget.Tokens, Most: 100},
+	}, c.now, nil)
+	tr.Spend("", "a", c.t, budget.Amount{PremiumRequests: 1, Tokens: 50})
+	if e := tr.Check("", "a", true); e == nil || e.Limit.Name != "premium" {
+		t.Errorf("a premium request: %v", e)
+	}
+	if e := tr.Check("", "a", false); e != nil {
+		t.Errorf("a free one: %v", e)
+	}
+	tr.Spend("", "a", c.t, budget.Amount{Tokens: 50})
+	if e := tr.Check("", "a", false); e == nil || e.Limit.Name != "tokens" {
+		t.Errorf("a free one that costs tokens: %v", e)
 	}
 }
 
@@ -70,7 +90,7 @@ func TestPeriodsBeginAnewAtMidnightHere(t *testing.T) {
 		{Name: "month", Period: budget.Month, Unit: budget.Tokens, Most: 100},
 	}, c.now, nil)
 	tr.Spend("", "a", c.t, budget.Amount{Tokens: 60})
-	e := tr.Check("", "")
+	e := tr.Check("", "", true)
 	if e == nil || e.Limit.Name != "day" || !e.Resets.Equal(time.Date(2026, 11, 28, 0, 0, 0, 0, c.t.Location())) {
 		t.Fatalf("%v", e)
 	}
@@ -78,16 +98,16 @@ func TestPeriodsBeginAnewAtMidnightHere(t *testing.T) {
 		t.Errorf("%s", s)
 	}
 	c.t = c.t.Add(12 * time.Hour)
-	if e := tr.Check("", ""); e != nil {
+	if e := tr.Check("", "", true); e != nil {
 		t.Errorf("after midnight: %v", e)
 	}
 	tr.Spend("", "a", c.t, budget.Amount{Tokens: 40})
 	c.t = c.t.Add(24 * time.Hour)
-	if e := tr.Check("", ""); e == nil || e.Limit.Name != "month" || e.Spent != 100 {
+	if e := tr.Check("", "", true); e == nil || e.Limit.Name != "month" || e.Spent != 100 {
 		t.Errorf("the month's sum: %v", e)
 	}
 	c.t = time.Date(2026, 12, 1, 0, 0, 0, 0, c.t.Location())
-	if e := tr.Check("", ""); e != nil {
+	if e := tr.Check("", "", true); e != nil {
 		t.Errorf("in December: %v", e)
 	}
 }
@@ -116,7 +136,7 @@ func TestHistoryCountsForLimitsThatComeLater(t *testing.T) {
 		{Name: "month", Period: budget.Month, Unit: budget.Credits, Most: 9},
 		{Name: "day", Period: budget.Day, Unit: budget.Credits, Most: 2.5},
 	})
-	if e := tr.Check("", ""); e == nil || e.Limit.Name != "month" || e.Spent != 9 {
+	if e := tr.Check("", "", true); e == nil || e.Limit.Name != "month" || e.Spent != 9 {
 		t.Errorf("%v", e)
 	}
 	for _, s := range tr.Status() {
@@ -147,7 +167,7 @@ func TestCreditsCountWhoeverNamedThem(t *testing.T) {
 		later := budget.New(nil, clk.now, nil)
 		later.Spend("", "alice", clk.t, c.amount)
 		later.SetLimits([]budget.Limit{{Name: "b", Period: budget.Day, Unit: c.unit, Most: 10}})
-		for _, e := range []*budget.Exceeded{warned, tr.Check("", ""), later.Check("", "")} {
+		for _, e := range []*budget.Exceeded{warned, tr.Check("", "", true), later.Check("", "", true)} {
 			if (e != nil) != (c.want != "") || e != nil && !strings.Contains(e.Error(), c.want) {
 				t.Errorf("%s: %v, want %s", name, e, c.want)
 			}

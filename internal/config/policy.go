@@ -99,7 +99,7 @@ func budgetRows() []row {
 		{Key: key("budget.account", "", "Account that it bounds; * for each by itself, empty for all together."), check: checkID, in: func(c *Config, i int) any { return &c.Budgets[i].Account }},
 		{Key: key("budget.client", "", "Client key that it bounds, by name; * for each by itself, empty for all together."), check: checkGlob, in: func(c *Config, i int) any { return &c.Budgets[i].Client }},
 		{Key: key("budget.period", "month", "Calendar period, in the machine's time zone, after which it begins anew."), oneOf: "day|month", in: func(c *Config, i int) any { return &c.Budgets[i].Period }},
-		{Key: key("budget.unit", "premium_requests", "What is counted. A credit is a US cent; where an upstream does not say what an answer cost, it is estimated."), oneOf: "credits|premium_requests|tokens", in: func(c *Config, i int) any { return &c.Budgets[i].Unit }},
+		{Key: key("budget.unit", "premium_requests", "What is counted. A credit is a US cent; where an upstream does not say what an answer cost, it is estimated. When premium requests are spent, what costs none is still served."), oneOf: "credits|premium_requests|tokens", in: func(c *Config, i int) any { return &c.Budgets[i].Unit }},
 		{Key: key("budget.limit", "0", "How much may be spent; then requests are answered 429 until the period ends."), kind: number, max: 1 << 53, in: func(c *Config, i int) any { return &c.Budgets[i].Limit }},
 		{Key: key("budget.warn", "0.8", "Share of the limit at which the log warns; 0 for never."), kind: number, max: 1, in: func(c *Config, i int) any { return &c.Budgets[i].Warn }},
 	}
