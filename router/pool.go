@@ -160,7 +160,11 @@ func (e *NoAccountError) Error() string {
 	if len(e.Reasons) == 0 {
 		return "no account is configured for this: run `detour login`"
 	}
-	return "no account can serve this now: " + strings.Join(e.Reasons, "; ")
+	s := "no account can serve this now"
+	if len(e.Reasons) > 1 && !e.Until.IsZero() {
+		s += "; the first may at " + e.Until.UTC().Format(time.RFC3339)
+	}
+	return s + ": " + strings.Join(e.Reasons, "; ")
 }
 
 // Pick returns the account that should serve w. A conversation that an account served before stays with it for as
@@ -493,7 +497,7 @@ func describe(e *providers.Error) string {
 }
 
 func reason(m *member, s state) string {
-	return fmt.Sprintf("%s: %s, until %s (%s)", m.account.ID(), s.kind, s.until.UTC().Format(time.RFC3339), s.why)
+	return fmt.Sprintf("%s: %s, until %s (%s)", m.account.ID(), s.kind, s.until.UTC().Format(time.RFC3339), clip(s.why))
 }
 
 func (e *NoAccountError) add(s state, reason string) {

@@ -244,6 +244,25 @@ func TestClockJumps(t *testing.T) {
 	})
 }
 
+func TestNoAccountNamesTheOneThatIsBackFirst(t *testing.T) {
+	t.Parallel()
+	clk := newClock()
+	p := router.NewPool(router.PoolConfig{}, accounts("a", "b"), clk.now)
+	pick(t, p, router.Wish{}, failure(providers.KindRateLimit, 5*time.Minute))
+	loud := failure(providers.KindRateLimit, time.Minute)
+	loud.Failure.Message = strings.Repeat("very long ", 200)
+	pick(t, p, router.Wish{}, loud)
+	_, err := p.Pick(router.Wish{})
+	none, ok := errors.AsType[*router.NoAccountError](err)
+	if !ok || !none.Until.Equal(clk.now().Add(time.Minute)) {
+		t.Fatalf("got %v", err)
+	}
+	want := "no account can serve this now; the first may at " + none.Until.UTC().Format(time.RFC3339) + ": a: rate_limit, until "
+	if got := err.Error(); !strings.HasPrefix(got, want) || len(got) > 700 {
+		t.Errorf("got %s\nwant %s…", got, want)
+	}
+}
+
 // A long answer that began before others met a limit says nothing against the limit.
 func TestAnOldSuccessDoesNotEndANewLimit(t *testing.T) {
 	t.Parallel()
