@@ -49,6 +49,7 @@ func TestWhatBecomesOfFailures(t *testing.T) {
 		{"html403", "a: 403, 60; a policy 1m0s", "ab: 200; a policy 1m0s", "ab: 200; a policy 1m0s"},
 		{"quota_exceeded", "a: 402; a quota 1h0m0s", "a: 402; a quota 1h0m0s", "ab: 200; a quota 1h0m0s"},
 		{"quota_exceeded=120", "a: 402, 120; a quota 2m0s", "a: 402, 120; a quota 2m0s", "ab: 200; a quota 2m0s"},
+		{"quota_exceeded=in an hour", "a: 402, 3600; a quota 1h0m0s", "a: 402, 3600; a quota 1h0m0s", "ab: 200; a quota 1h0m0s"},
 		{"free_quota_exceeded", "a: 402; a quota 1h0m0s", "a: 402; a quota 1h0m0s", "ab: 200; a quota 1h0m0s"},
 		{"overage_limit_reached", "a: 402; a quota 1h0m0s", "a: 402; a quota 1h0m0s", "ab: 200; a quota 1h0m0s"},
 		{"billing_not_configured", "a: 402; a quota 1h0m0s", "a: 402; a quota 1h0m0s", "ab: 200; a quota 1h0m0s"},
@@ -127,7 +128,10 @@ func TestWhatBecomesOfFailures(t *testing.T) {
 					fault, arg, _ := strings.Cut(row.fault, "=")
 					script := sim.Fault{Account: p.Name + "a", Name: fault, Arg: arg, Times: -1}
 					if arg == "in an hour" { // as a date, by the upstream's own clock
-						script.Name, script.Status, script.Body = "", http.StatusTooManyRequests, `{"error":{"message":"slow down","code":"rate_limited"}}`
+						script.Name, script.Status, script.Body = "", http.StatusTooManyRequests, fmt.Sprintf(`{"error":{"message":"not now","code":%q}}`, fault)
+						if fault == "quota_exceeded" {
+							script.Status = http.StatusPaymentRequired
+						}
 						script.Header = map[string]string{"Date": "Fri, 27 Nov 2026 22:00:00 GMT", "Retry-After": "Fri, 27 Nov 2026 23:00:00 GMT"}
 					}
 					scenario.Faults = append(scenario.Faults, script)
