@@ -22,8 +22,12 @@ func (x *exchange) meter(p providers.Provider, a *providers.Account, h http.Head
 	call := x.call
 	call.Model = x.served(a)
 	x.premium = m.Premium(a, &call)
-	if told := m.Allowance(h); told.Known {
+	told := m.Allowance(h)
+	if told.Known {
 		x.rec.Allowance = told
+	}
+	if told.Session.Known || told.Week.Known {
+		x.table.pool.tell(a, told.Session, told.Week)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"detour/internal/llm"
 	"detour/providers"
 )
 
@@ -61,7 +62,9 @@ type member struct {
 	premium state            // premium requests are spent; models that cost none still work
 	models  map[string]state // states that concern one model only
 	broken  int              // failures of the upstream's in a row
-	trial   uint64           // conversation whose exchange tries whether the account is well again; 0 for none
+	session llm.Window       // what the upstream said last of its limits
+	week    llm.Window
+	trial   uint64 // conversation whose exchange tries whether the account is well again; 0 for none
 }
 
 type binding struct {
@@ -127,6 +130,7 @@ func (p *Pool) inherit(old *Pool) {
 		}
 		o := old.members[i]
 		m.served, m.used, m.state, m.premium, m.models, m.broken = o.served, o.used, o.state, o.premium, maps.Clone(o.models), o.broken
+		m.session, m.week = o.session, o.week
 	}
 	for k, b := range old.affinity {
 		p.affinity[k] = &binding{b.account, b.used}
@@ -329,6 +333,15 @@ func (p *Pool) Release(a *providers.Account, w Wish, err error) {
 	p.note(m, w, providers.AsError(err))
 }
 
+// tell notes what the upstream of a says of its limits.
+func (p *Pool) tell(a *providers.Account, session, week llm.Window) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.IndexFunc(p.members, func(m *member) bool { return m.account == a }); i >= 0 {
+		p.members[i].session, p.members[i].week = session, week
+	}
+}
+
 // Observe notes how an account fared outside an exchange, such as when it listed its models.
 func (p *Pool) Observe(a *providers.Account, err error) {
 	e := providers.AsError(err)
@@ -519,9 +532,26 @@ type AccountStatus struct {
 	// Premium says why models that cost premium requests are not served though the account is; PremiumUntil, how long.
 	Premium      string    `json:"premium,omitempty"`
 	PremiumUntil time.Time `json:"premium_until,omitzero"`
-	LastUsed     time.Time `json:"last_used,omitzero"`
-	Served       int64     `json:"served"`
-	Active       int       `json:"active"`
+	// Session and Week are the upstream's own limits over some hours and over a week, as it said last; nil when it said
+	// nothing, or they have filled up since.
+	Session  *LimitStatus `json:"session,omitempty"`
+	Week     *LimitStatus `json:"week,omitempty"`
+	LastUsed time.Time    `json:"last_used,omitzero"`
+	Served   int64        `json:"served"`
+	Active   int          `json:"active"`
+}
+
+// LimitStatus is how much is left of a limit that fills up again.
+type LimitStatus struct {
+	Left   float64   `json:"left_percent"`
+	Resets time.Time `json:"resets,omitzero"`
+}
+
+func limitStatus(w llm.Window, now time.Time) *LimitStatus {
+	if !w.Known || !w.Resets.IsZero() && w.Resets.Before(now) {
+		return nil
+	}
+	return &LimitStatus{w.Left, w.Resets}
 }
 
 // Status lists all accounts in configured order.
@@ -534,6 +564,7 @@ func (p *Pool) Status() []AccountStatus {
 		s := AccountStatus{
 			ID: m.account.ID(), Provider: m.account.Provider(), Tier: cmp.Or(m.account.Config().Tier, providers.Active),
 			State: "ok", Served: m.served, Active: m.active, LastUsed: m.used,
+			Session: limitStatus(m.session, now), Week: limitStatus(m.week, now),
 		}
 		if p.resting(m.state, now) {
 			s.State, s.Why, s.Until = m.state.kind.String(), m.state.why, m.state.until

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"detour/internal/llm"
 	"detour/providers"
 )
 
@@ -83,5 +84,25 @@ func TestLimitsOutlastAPool(t *testing.T) {
 	now = now.Add(6 * time.Minute)
 	if !may("a", Wish{}) {
 		t.Error("a rests for longer than its upstream said")
+	}
+}
+
+func TestLimitsOfTheUpstreamAreToldUntilTheyBeginAnew(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	a := providers.NewAccount(providers.AccountConfig{ID: "a"}, nil)
+	p := NewPool(PoolConfig{}, []*providers.Account{a}, func() time.Time { return now })
+	if s := p.Status()[0]; s.Session != nil || s.Week != nil {
+		t.Errorf("before anything was said: %+v", s)
+	}
+	p.tell(a, llm.Window{Left: 12.5, Resets: now.Add(time.Hour), Known: true}, llm.Window{Left: 80, Known: true})
+	next := NewPool(PoolConfig{}, []*providers.Account{a}, func() time.Time { return now })
+	next.inherit(p)
+	if s := next.Status()[0]; s.Session == nil || s.Session.Left != 12.5 || s.Week == nil || s.Week.Left != 80 {
+		t.Errorf("after a reload: %+v", s)
+	}
+	now = now.Add(2 * time.Hour)
+	if s := next.Status()[0]; s.Session != nil || s.Week == nil {
+		t.Errorf("after the session's end: %+v", s)
 	}
 }

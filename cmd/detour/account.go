@@ -148,7 +148,9 @@ func newAccountList(h *host) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List accounts",
 		Long: `List prints every account with its provider, tier, source and whether it is
 used; what its upstream said last of premium requests; and while detour runs how
-each fares there: its state, why and until when, and when it served last. With no account it prints none and succeeds.`,
+each fares there: its state, why and until when, and when it served last. What is
+left of GitHub's five-hour and weekly limits is in account show and status. With
+no account it prints none and succeeds.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := h.accounts()
@@ -245,6 +247,7 @@ func newAccountShow(h *host) *cobra.Command {
 				f.add("", "until", cells[1])
 				f.add("", "why", cells[4])
 				f.add("", "last_used", cells[2])
+				printLimits(&f, "", l.Live, time.Now())
 			}
 			if l.PremiumLeft != nil {
 				f.add("", "premium_left", liveCells(&l)[3])

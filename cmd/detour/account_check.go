@@ -31,6 +31,23 @@ func liveStates(ctx context.Context, s settings) map[string]router.AccountStatus
 	return nil
 }
 
+// printLimits shows what is left of the upstream's own limits over some hours and over a week.
+func printLimits(f *facts, subject string, st *router.AccountStatus, now time.Time) {
+	for _, l := range []struct {
+		name string
+		*router.LimitStatus
+	}{{"session_left", st.Session}, {"week_left", st.Week}} {
+		if l.LimitStatus == nil {
+			continue
+		}
+		human := number(l.Left).human + " %"
+		if !l.Resets.IsZero() {
+			human += "; begins anew " + when(l.Resets, now).human
+		}
+		f.add(subject, l.name, cell{human, number(l.Left).plain})
+	}
+}
+
 // premiumLeft is what the upstream of each account said last of its premium requests, as the usage ledger holds it.
 func premiumLeft(ctx context.Context, s settings) map[string]float64 {
 	r, err := ledger.OpenReader(ctx, app.LedgerPath(s.paths))

@@ -206,6 +206,7 @@ func (d *doorState) printAccount(f *facts, id string, now time.Time) {
 			human += ", again " + when(a.Until, now).human
 		}
 		f.add("account "+id, "running", cell{fmt.Sprintf("%s, %d served", human, a.Served), a.State})
+		printLimits(f, "account "+id, &a, now)
 	}
 }
 

@@ -43,6 +43,15 @@ type Allowance struct {
 	Used, Left float64
 	Resets     time.Time // zero when it did not say
 	Known      bool      // without it the other fields mean nothing
+	// Session and Week are the windows in which an upstream bounds how much may be used, of some hours and of a week.
+	Session, Week Window
+}
+
+// Window is what an upstream says of a limit that fills up again as time passes.
+type Window struct {
+	Left   float64   // percent
+	Resets time.Time // zero when it did not say
+	Known  bool      // without it the other fields mean nothing
 }
 
 // Initiator says on whose behalf a request is made: a person's turn, or a step that an agent takes by itself.

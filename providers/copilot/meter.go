@@ -45,9 +45,27 @@ func (st *state) noteBilling(answer gjson.Result) {
 	}
 }
 
-// Allowance implements providers.Meter. Accounts whose premium requests are unlimited, or that have none, tell nothing
-// that is worth keeping.
+// Allowance implements providers.Meter. Accounts whose premium requests are unlimited, or that have none, tell nothing of
+// them that is worth keeping.
 func (p *Provider) Allowance(h http.Header) llm.Allowance {
+	out := premium(h)
+	out.Session, out.Week = window(h, "X-Usage-Ratelimit-Session"), window(h, "X-Usage-Ratelimit-Weekly")
+	return out
+}
+
+func window(h http.Header, key string) llm.Window {
+	v := h[key]
+	if len(v) == 0 {
+		return llm.Window{}
+	}
+	q, ok := quotaHeader("", v[0])
+	if !ok || q.Percent < 0 || q.Percent > 100 {
+		return llm.Window{}
+	}
+	return llm.Window{Left: q.Percent, Resets: q.Resets, Known: true}
+}
+
+func premium(h http.Header) llm.Allowance {
 	for _, key := range []string{"X-Quota-Snapshot-Premium_models", "X-Quota-Snapshot-Premium_interactions"} {
 		v := h[key]
 		if len(v) == 0 {

@@ -21,16 +21,20 @@ func TestAllowance(t *testing.T) {
 		header map[string]string
 		want   llm.Allowance
 	}{
-		"usual":         {map[string]string{interactions: "ent=1500&ov=0.0&ovPerm=true&rem=74.2&rst=2026-12-01T00%3A00%3A00Z&totRem=1112.7"}, llm.Allowance{Used: 387.3, Left: 1112.7, Resets: resets, Known: true}},
-		"over":          {map[string]string{interactions: "ent=300&ov=12.5&ovPerm=true&rem=0.0&totRem=0"}, llm.Allowance{Used: 312.5, Left: 0, Known: true}},
-		"share alone":   {map[string]string{interactions: "ent=1500&ov=0.0&rem=50.0"}, llm.Allowance{Used: 750, Left: 750, Known: true}},
-		"models win":    {map[string]string{interactions: "ent=1500&rem=50.0&totRem=750", models: "ent=100&rem=90.0&totRem=90"}, llm.Allowance{Used: 10, Left: 90, Known: true}},
-		"unlimited":     {map[string]string{interactions: "ent=-1&ov=0.0&rem=100.0&totRem=-1"}, llm.Allowance{}},
-		"none":          {map[string]string{interactions: "ent=0&ov=0.0&rem=0.0&totRem=0"}, llm.Allowance{}},
-		"nothing left":  {map[string]string{interactions: "ent=10"}, llm.Allowance{}},
-		"rubbish":       {map[string]string{interactions: "%zz"}, llm.Allowance{}},
-		"chat alone":    {map[string]string{"X-Quota-Snapshot-Chat": "ent=50&rem=1.0&totRem=1"}, llm.Allowance{}},
-		"no such thing": {nil, llm.Allowance{}},
+		"usual":        {map[string]string{interactions: "ent=1500&ov=0.0&ovPerm=true&rem=74.2&rst=2026-12-01T00%3A00%3A00Z&totRem=1112.7"}, llm.Allowance{Used: 387.3, Left: 1112.7, Resets: resets, Known: true}},
+		"over":         {map[string]string{interactions: "ent=300&ov=12.5&ovPerm=true&rem=0.0&totRem=0"}, llm.Allowance{Used: 312.5, Left: 0, Known: true}},
+		"share alone":  {map[string]string{interactions: "ent=1500&ov=0.0&rem=50.0"}, llm.Allowance{Used: 750, Left: 750, Known: true}},
+		"models win":   {map[string]string{interactions: "ent=1500&rem=50.0&totRem=750", models: "ent=100&rem=90.0&totRem=90"}, llm.Allowance{Used: 10, Left: 90, Known: true}},
+		"unlimited":    {map[string]string{interactions: "ent=-1&ov=0.0&rem=100.0&totRem=-1"}, llm.Allowance{}},
+		"none":         {map[string]string{interactions: "ent=0&ov=0.0&rem=0.0&totRem=0"}, llm.Allowance{}},
+		"nothing left": {map[string]string{interactions: "ent=10"}, llm.Allowance{}},
+		"rubbish":      {map[string]string{interactions: "%zz"}, llm.Allowance{}},
+		"chat alone":   {map[string]string{"X-Quota-Snapshot-Chat": "ent=50&rem=1.0&totRem=1"}, llm.Allowance{}},
+		"windows": {map[string]string{"X-Usage-Ratelimit-Session": "ent=0&ov=0.0&ovPerm=false&rem=99.6&rst=2026-12-01T00%3A00%3A00Z", "X-Usage-Ratelimit-Weekly": "ent=0&rem=0.0"}, llm.Allowance{
+			Session: llm.Window{Left: 99.6, Resets: resets, Known: true}, Week: llm.Window{Known: true},
+		}},
+		"windows of rubbish": {map[string]string{"X-Usage-Ratelimit-Session": "rem=lots", "X-Usage-Ratelimit-Weekly": "rem=101"}, llm.Allowance{}},
+		"no such thing":      {nil, llm.Allowance{}},
 	} {
 		h := http.Header{}
 		for k, v := range c.header {
