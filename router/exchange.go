@@ -5,17 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/tidwall/sjson"
 
 	"detour/internal/dialect"
-	"detour/internal/dialect/chat"
 	"detour/internal/llm"
 	"detour/internal/record"
 	"detour/internal/secret"
@@ -176,57 +172,6 @@ func (x *exchange) elsewhere(e *providers.Error) bool {
 		return x.table.Pool.FailoverOnLimit
 	}
 	return true
-}
-
-// rounds counts how often an exchange went over all accounts again, and how long it slept for it.
-type rounds struct {
-	Retry
-	done  int
-	slept time.Duration
-}
-
-// again decides whether, with every account tried, a failure that passes is worth another round, and sleeps before
-// it. Failures that only a person can mend are not. A rate limit is waited out for as long as the time for it lasts.
-func (r *rounds) again(ctx context.Context, e *providers.Error) bool {
-	most := r.Connection
-	switch e.Kind {
-	case providers.KindNetwork, providers.KindServer, providers.KindIncomplete, providers.KindOverloaded:
-	case providers.KindRateLimit:
-		if e.Lasting {
-			return false
-		}
-		most = maxRounds
-	default:
-		return false
-	}
-	wait := cmp.Or(e.RetryAfter, time.Duration(float64(r.InitialBackoff)*math.Pow(r.Multiplier, float64(r.done))))
-	return r.done < most && r.sleep(ctx, wait)
-}
-
-// maxRounds bounds the retries of a rate limit whose upstream asks to come back at once.
-const maxRounds = 10
-
-// outlast sleeps until an account is back from a rate limit, if that is soon enough.
-func (r *rounds) outlast(ctx context.Context, err error, now time.Time) bool {
-	e, ok := errors.AsType[*NoAccountError](err)
-	return ok && e.Kind == providers.KindRateLimit && r.done < maxRounds && r.sleep(ctx, max(e.Until.Sub(now), time.Millisecond))
-}
-
-// sleep waits if the bounds allow it. It returns false when they do not, or when ctx ended.
-func (r *rounds) sleep(ctx context.Context, wait time.Duration) bool {
-	if wait > r.MaxSingleWait || r.slept+wait > r.MaxWait {
-		return false
-	}
-	r.done++
-	r.slept += wait
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // maxAdaptations is how often a request is made in another way at one account.
@@ -457,104 +402,6 @@ func (x *exchange) native(e *entry) *dialect.Failure {
 	}
 	return &dialect.Failure{Status: http.StatusBadRequest, Code: "unsupported_api_for_model", Param: "model",
 		Message: fmt.Sprintf("The model `%s` does not speak %s; it speaks %v. Choose another model, or call it in its own dialect.", e.model.ID, want, e.native)}
-}
-
-// fail answers with an error in the client's dialect.
-func (x *exchange) fail(f dialect.Failure) {
-	if x.committed {
-		return
-	}
-	format := x.op.voice
-	if format == nil {
-		format = chat.Format{}
-	}
-	if x.rec.Error == "" {
-		x.rec.Error = cmp.Or(f.Code, "invalid")
-	}
-	status := http.StatusBadGateway
-	if f.Status >= 400 {
-		status = f.StatusFor(format.Name())
-	}
-	x.respondJSON(status, format.AppendError(nil, f))
-}
-
-// failNoAccount says that nobody could be asked, and when to come back.
-func (x *exchange) failNoAccount(err *NoAccountError) {
-	f := dialect.Failure{Status: http.StatusServiceUnavailable, Code: "no_account", Message: "detour: " + err.Error()}
-	if p := x.wish.Provider; p != "" && !x.table.models.get(x.req.Context()).hasProvider(p) {
-		f.Message = fmt.Sprintf("detour: there is no account of the provider %s, which this request is for.", p)
-	}
-	if e := err; !e.Until.IsZero() {
-		switch e.Kind {
-		case providers.KindRateLimit:
-			f.Status, f.Code = http.StatusTooManyRequests, "rate_limited"
-		case providers.KindQuota:
-			f.Status, f.Code = http.StatusPaymentRequired, "quota_exceeded"
-		}
-	}
-	if err.Until.IsZero() {
-		x.advise(providers.KindLogin, 0) // whatever it is, it does not pass by itself
-	} else {
-		x.advise(err.Kind, err.Until.Sub(x.table.Now()))
-	}
-	x.rec.Error = f.Code
-	x.fail(f)
-}
-
-// failUpstream hands an upstream's error down. A failure of our own credentials is never a 401: some clients delete
-// their saved sign-in on it.
-func (x *exchange) failUpstream(e *providers.Error) {
-	if x.op.endpoint == dialect.EndpointCountTokens && e.Kind != providers.KindInvalid {
-		x.estimateTokens() // whoever counts tokens is about to ask, and must not wait for a limit to pass
-		return
-	}
-	f, wait := e.Failure, e.RetryAfter
-	x.rec.Error = e.Kind.String()
-	switch e.Kind {
-	case providers.KindAuth, providers.KindLogin, providers.KindSuspended:
-		f.Status, f.Type, f.Code = http.StatusServiceUnavailable, "", "account_"+e.Kind.String()
-		f.Message = "detour: the account cannot be used: " + cmp.Or(e.Hint, f.Message, e.Error())
-	case providers.KindNetwork, providers.KindIncomplete:
-		f.Status, f.Code = http.StatusBadGateway, "upstream_"+e.Kind.String()
-		f.Message = "detour: the upstream could not be reached: " + cmp.Or(f.Message, e.Error())
-	case providers.KindCanceled: // and the client is still there
-		f.Status, f.Code = http.StatusServiceUnavailable, "account_changed"
-		f.Message = "detour: the account was changed or removed meanwhile; try again."
-		wait = time.Second
-	case providers.KindStalled:
-		f.Status, f.Code = http.StatusGatewayTimeout, "upstream_stalled"
-		f.Message = "detour: the upstream did not answer in time: " + cmp.Or(f.Message, e.Error())
-	}
-	if e.Kind == providers.KindRateLimit || e.Kind == providers.KindQuota {
-		wait = x.table.pool.back(x.wish, e)
-	}
-	f.Status = statusOf(e.Kind, f.Status)
-	switch {
-	case f.Status < 400:
-		f.Status = http.StatusBadGateway
-	case f.Status == http.StatusUnauthorized, f.Status == http.StatusMisdirectedRequest: // whatever it was about, it was not the client's
-		f.Status, f.Type, f.Code = http.StatusServiceUnavailable, "", "account_"+e.Kind.String()
-		f.Message = "detour: the upstream refuses the account: " + cmp.Or(e.Hint, f.Message, e.Error())
-	}
-	f.Message = cmp.Or(f.Message, e.Error())
-	if f.Status >= 500 || f.Status == http.StatusTooManyRequests {
-		x.advise(e.Kind, wait)
-		if e.Lasting {
-			x.w.Header().Set("X-Should-Retry", "false")
-		}
-	} else {
-		x.retryAfter(wait)
-	}
-	if e.RequestID != "" {
-		x.w.Header().Set("X-Request-Id", e.RequestID)
-	}
-	x.fail(f)
-}
-
-func (x *exchange) retryAfter(d time.Duration) {
-	if d > 0 {
-		x.w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10))
-	}
 }
 
 // commit sends the status line. From here on nothing is retried.
