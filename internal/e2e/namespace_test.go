@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -92,8 +93,23 @@ func serveInstall(c net.Conn) {
 	_ = json.NewEncoder(c).Encode(i)
 }
 
+// reachable tells once whether a package registry answers. Without one every installation would wait for minutes.
+var reachable = sync.OnceValue(func() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "npm", "view", "openai", "version", "--fetch-retries=1", "--fetch-timeout=30000").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("no package registry answers: %w: %s", err, out)
+	}
+	return nil
+})
+
 // run installs the packages with npm.
 func (i *install) run(ctx context.Context) {
+	if err := reachable(); err != nil {
+		i.Failed = err.Error()
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "npm", append([]string{"install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock", "--prefix", i.Dir}, i.Packages...)...)
