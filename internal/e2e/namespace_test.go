@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -104,8 +105,15 @@ var reachable = sync.OnceValue(func() error {
 	return nil
 })
 
+// tooSlow is set once an installation took too long: the others need not try.
+var tooSlow atomic.Bool
+
 // run installs the packages with npm.
 func (i *install) run(ctx context.Context) {
+	if tooSlow.Load() {
+		i.Failed = "another installation took too long"
+		return
+	}
 	if err := reachable(); err != nil {
 		i.Failed = err.Error()
 		return
@@ -118,6 +126,9 @@ func (i *install) run(ctx context.Context) {
 	i.Output = string(out)
 	if err != nil {
 		i.Failed = err.Error()
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		tooSlow.Store(true)
 	}
 }
 
